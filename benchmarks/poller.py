@@ -59,7 +59,7 @@ class Polling:
     def __init__(self, keys: Sequence[str], gap: float) -> None:
         self.polls = 0
         source: Any = self
-        self.poller = Poller(source, OneWorkspace(), few=8, at_once=50)
+        self.poller = Poller(source, OneWorkspace(), list_threshold=8, at_once=50)
         self._found = dict.fromkeys(keys, PENDING)
         self._keys = keys
         self._poll = PollPolicy(initial=gap, maximum=gap, factor=1)

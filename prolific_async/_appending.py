@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from prolific_async._http.retry import hint
+from prolific_async._http.retry import capped_retry_after
 from prolific_async._logging import log as _log
 from prolific_async._sources.append_slices import AppendSlice, append_slices
 from prolific_async.errors import ConflictError, ProlificError, RequestTimeoutError
@@ -96,7 +96,7 @@ class Appending:
                 result = await self._api.append(self._dataset_id, one.body, first=one.first)
             except ConflictError as busy:
                 self._busy = busy
-                pause = max(gap, hint(busy, self._retry))
+                pause = max(gap, capped_retry_after(busy, self._retry))
                 _log.info("%s; next in %.2f s", busy, pause)
             else:
                 self._busy = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prolific_async.models import Batch
     from prolific_async.policies import RetryPolicy
 
-FEW = {"auto": 8, "status": math.inf, "list": 1}
+LIST_THRESHOLDS = {"auto": 8, "status": math.inf, "list": 1}
 """For each ``strategy``: how many awaited batches make the client poll a workspace's list."""
 
 
@@ -46,13 +46,13 @@ class ClientState:
     begun: BegunJobs = field(factory=BegunJobs)
 
     @classmethod
-    def new(cls, transport: Transport, retry: RetryPolicy, *, few: float) -> ClientState:
+    def new(cls, transport: Transport, retry: RetryPolicy, *, list_threshold: float) -> ClientState:
         """Return the state of a client that has made no call.
 
         Args:
             transport: Sends the polls.
             retry: Caps the pauses that the service asks for (``Retry-After``).
-            few: As in ``FEW``.
+            list_threshold: As in ``LIST_THRESHOLDS``.
 
         """
         workspaces = Workspaces()
@@ -64,6 +64,8 @@ class ClientState:
             from prolific_async._polling.status_source import StatusSource  # noqa: PLC0415
 
             source = StatusSource(BatchesAPI(transport, retry), workspaces, retry, transport)
-            return Poller(source, workspaces, few=few, at_once=transport.polls_at_once)
+            return Poller(
+                source, workspaces, list_threshold=list_threshold, at_once=transport.polls_at_once
+            )
 
         return cls(workspaces, WaitRunner(new_poller))

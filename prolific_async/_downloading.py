@@ -78,14 +78,14 @@ class DownloadTarget:
         self,
         transport: Transport,
         api_path: str,
-        get_link: Callable[[], Awaitable[PresignedUrl]],
+        get_url: Callable[[], Awaitable[PresignedUrl]],
     ) -> Path:
         """Download the file, and return its path; the file appears there only when complete.
 
         Args:
             transport: The client's transport, for its settings.
             api_path: Path of the API call that returns the URL, for errors.
-            get_link: Makes that API call.
+            get_url: Makes that API call.
 
         Raises:
             OSError: The file cannot be written or moved to its path; or as ``check``.
@@ -96,7 +96,7 @@ class DownloadTarget:
         writer = _Writer(part, self._on_progress)
         try:
             await _in_thread(part.open)
-            async with aclosing(Download(transport, api_path, get_link).pieces()) as pieces:
+            async with aclosing(Download(transport, api_path, get_url).pieces()) as pieces:
                 async for piece in pieces:
                     await writer.add(piece)
             await writer.finish()

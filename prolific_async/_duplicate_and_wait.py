@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from prolific_async.models import Batch, StatusEvent
 
 
-class Verbs(Protocol):
+class BatchMethods(Protocol):
     """The methods of ``Batches`` that ``duplicate_and_wait`` calls."""
 
     async def duplicate(self, batch: Batch | str | UUID, /) -> Batch:
@@ -82,12 +82,12 @@ class CopyPlan:
 
 
 async def duplicate_and_wait(
-    verbs: Verbs, setups: SharedCalls[str, None], plan: CopyPlan, name: str | None
+    batches: BatchMethods, setups: SharedCalls[str, None], plan: CopyPlan, name: str | None
 ) -> Batch:
     """Duplicate a batch, set the copy up, and return it once it is READY.
 
     Args:
-        verbs: The methods of ``Batches``.
+        batches: The methods of ``Batches``.
         setups: The setups of named copies that are under way, by the copy's id.
         plan: The arguments of the call.
         name: Unique name of the copy, None for the default name.
@@ -107,15 +107,15 @@ async def duplicate_and_wait(
         try:
             async with limit:
                 if name is None:
-                    copy = await verbs.duplicate(plan.source)
+                    copy = await batches.duplicate(plan.source)
                 else:
-                    copy = await verbs.get_or_duplicate(plan.source, name=name)
+                    copy = await batches.get_or_duplicate(plan.source, name=name)
                 step = "setup"
                 if name is None:
-                    await _set_up(verbs, copy, plan)
+                    await _set_up(batches, copy, plan)
                 else:
-                    send = partial(_set_up, verbs, copy, plan)
-                    status = partial(verbs.get_status, copy)
+                    send = partial(_set_up, batches, copy, plan)
+                    status = partial(batches.get_status, copy)
                     await setups.run(copy.id, partial(set_up_once, send, status))
         except TimeoutError as error:
             if not limit.expired() or isinstance(error, ProlificError):
@@ -125,7 +125,7 @@ async def duplicate_and_wait(
             raise _timed_out(plan, copy, name, now() - began)
         step = "wait"
         timeout = plan.timeout if until is None else max(0.001, until - now())
-        return await verbs.wait_until_ready(copy, timeout=timeout, on_event=plan.on_event)
+        return await batches.wait_until_ready(copy, timeout=timeout, on_event=plan.on_event)
     except ProlificError as error:
         error.step, error.copy = step, copy
         if name is not None and isinstance(error, BatchFailedError):
@@ -137,7 +137,7 @@ async def duplicate_and_wait(
 
 
 async def duplicate_and_wait_all(
-    verbs: Verbs,
+    batches: BatchMethods,
     setups: SharedCalls[str, None],
     plan: CopyPlan,
     names: list[str],
@@ -147,7 +147,7 @@ async def duplicate_and_wait_all(
     """Make many copies, and return them, READY, in the order of their names.
 
     Args:
-        verbs: The methods of ``Batches``.
+        batches: The methods of ``Batches``.
         setups: The setups of named copies that are under way, by the copy's id.
         plan: The arguments of the call.
         names: Unique names of the copies.
@@ -159,7 +159,7 @@ async def duplicate_and_wait_all(
 
     async def outcome_of(name: str) -> Batch | ProlificError:
         try:
-            return await duplicate_and_wait(verbs, setups, plan, name)
+            return await duplicate_and_wait(batches, setups, plan, name)
         # Only a ProlificError is returned: a trace callback of the application can raise anything.
         except Exception as error:
             if return_exceptions and isinstance(error, ProlificError):
@@ -197,8 +197,8 @@ async def _settle(tasks: Collection[asyncio.Future[Any]]) -> None:
                 task.exception()  # else asyncio logs that it was never retrieved
 
 
-async def _set_up(verbs: Verbs, copy: Batch, plan: CopyPlan) -> None:
-    await verbs.setup(copy, dataset_id=plan.dataset_id, tasks_per_group=plan.tasks_per_group)
+async def _set_up(batches: BatchMethods, copy: Batch, plan: CopyPlan) -> None:
+    await batches.setup(copy, dataset_id=plan.dataset_id, tasks_per_group=plan.tasks_per_group)
 
 
 def _timed_out(

@@ -86,12 +86,12 @@ class ExportJobs:
             await owner.jobs.export(export, owner, timeout=..., poll=None, on_event=None)
         api_path = self._api.path(batch_id, export_id)
 
-        async def get_link() -> PresignedUrl:
+        async def get_url() -> PresignedUrl:
             nonlocal first
-            link, first = first, None
-            return link or await self._api.needed_url(batch_id, export_id)
+            url, first = first, None
+            return url or await self._api.needed_url(batch_id, export_id)
 
-        return await target.fetch(self._transport, api_path, get_link)
+        return await target.fetch(self._transport, api_path, get_url)
 
     async def delete(self, export: Export) -> None:
         """Delete an export."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve
 
 from prolific_async import _validation
-from prolific_async._polling.wait_verbs import awaited_job
+from prolific_async._polling.wait_methods import awaited_job
 
 if TYPE_CHECKING:
     from prolific_async._polling.begun_jobs import BegunJobs
     from prolific_async._polling.kinds import Kind, Verdict
-    from prolific_async._polling.wait_verbs import WaitVerbs
+    from prolific_async._polling.wait_methods import WaitMethods
     from prolific_async.dataset_models import Dataset, Upload
     from prolific_async.export_models import Export
     from prolific_async.job_models import BatchSync, SchemaMigration
@@ -36,7 +36,7 @@ class JobWaits:
 
     """
 
-    def __init__(self, waits: WaitVerbs[Any], begun: BegunJobs, poll: PollPolicy) -> None:
+    def __init__(self, waits: WaitMethods[Any], begun: BegunJobs, poll: PollPolicy) -> None:
         self._waits = waits
         self._begun = begun
         self._poll = poll

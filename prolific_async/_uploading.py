@@ -78,7 +78,7 @@ class Uploader:
         async def renew() -> PresignedUrl:
             nonlocal url
             url = await self._api.upload_url(dataset_id, payload.filename)
-            return url.link
+            return url.presigned_url
 
         def report_progress(sent: int) -> None:
             assert on_progress is not None  # noqa: S101 - for the type checker
@@ -89,7 +89,7 @@ class Uploader:
             self._transport,
             path,
             payload,
-            url.link,
+            url.presigned_url,
             renew=renew,
             on_progress=None if on_progress is None else report_progress,
         )

@@ -253,8 +253,10 @@ def plain_function(name: str, given: Callable[[T], object] | None) -> Callable[[
     if given is None:
         return None
     is_awaited = inspect.iscoroutinefunction
+    if not callable(given):
+        raise ValueError(f"{name} must be a plain function, but this is not callable: {given!r}")
     # An object's __call__ may be a coroutine function, too.
-    if not callable(given) or is_awaited(given) or is_awaited(type(given).__call__):
+    if is_awaited(given) or is_awaited(type(given).__call__):
         raise ValueError(f"{name} must be a plain function, not a coroutine function: {given!r}")
     return given
 

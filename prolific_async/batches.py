@@ -25,7 +25,7 @@ from prolific_async._duplicate_and_wait import (
 from prolific_async._http.transport import Transport
 from prolific_async._job_waits import JobWaits
 from prolific_async._numbers import number
-from prolific_async._polling.wait_verbs import Awaited, WaitVerbs, result_of
+from prolific_async._polling.wait_methods import Awaited, WaitMethods, result_of
 from prolific_async._recovery.copying import Copying
 from prolific_async._recovery.setup import set_up
 from prolific_async.errors import (
@@ -97,7 +97,7 @@ class Batches(BatchContents, BatchAnswers):
         self._poll = poll
         self._api = api
         self.shared = shared
-        self._waits: WaitVerbs[Batch] = WaitVerbs(
+        self._waits: WaitMethods[Batch] = WaitMethods(
             shared.waits, shared.pending.copies, transport.request_timeout, retry
         )
         self.jobs = JobWaits(self._waits, shared.begun, poll)

@@ -95,7 +95,7 @@ class ProlificClient:
         """
         # Here, not when a call is made: a POST whose response is lost must not need an import. A
         # module that only names this class, for its annotations say, needs none of it.
-        from prolific_async._client_state import FEW, ClientState  # noqa: PLC0415
+        from prolific_async._client_state import LIST_THRESHOLDS, ClientState  # noqa: PLC0415
         from prolific_async._http.transport import Transport  # noqa: PLC0415
 
         converter.prepare()
@@ -109,8 +109,8 @@ class ProlificClient:
             max_requests_per_second = number(
                 "max_requests_per_second", max_requests_per_second, positive=True, or_none=True
             )
-        if strategy not in FEW:
-            raise ValueError(f"strategy must be one of {', '.join(FEW)}: {strategy!r}")
+        if strategy not in LIST_THRESHOLDS:
+            raise ValueError(f"strategy must be one of {', '.join(LIST_THRESHOLDS)}: {strategy!r}")
         _check_policies(retry, poll)
         if problem := no_token or no_address:
             raise ConfigurationError(problem)
@@ -126,7 +126,9 @@ class ProlificClient:
         )
         self._retry = retry
         self._poll = poll
-        self._state = ClientState.new(self._transport, retry, few=FEW[strategy])
+        self._state = ClientState.new(
+            self._transport, retry, list_threshold=LIST_THRESHOLDS[strategy]
+        )
         self.batches = prolific_async.Batches(self._transport, retry, poll, self._state)
         self.workspaces = prolific_async.Workspaces(self._transport)
 

@@ -13,7 +13,7 @@ from prolific_async._appending import Appending
 from prolific_async._client_state import ClientState
 from prolific_async._http.transport import Transport
 from prolific_async._job_waits import JobWaits
-from prolific_async._polling.wait_verbs import WaitVerbs
+from prolific_async._polling.wait_methods import WaitMethods
 from prolific_async._recovery.unknown_outcome import sent_once
 from prolific_async._sources import row_keys
 from prolific_async._sources.append_slices import Records, check_records
@@ -54,7 +54,7 @@ class Datasets:
         self._retry = retry
         self._poll = poll
         self._begun = shared.begun
-        waits = WaitVerbs[Any](shared.waits, {}, transport.request_timeout, retry)
+        waits = WaitMethods[Any](shared.waits, {}, transport.request_timeout, retry)
         self.jobs = JobWaits(waits, shared.begun, poll)
 
     async def create(

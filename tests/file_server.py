@@ -54,7 +54,7 @@ class FileServer:
         text = f"{self.url}/file/{number}?X-Amz-Signature={SECRET}"
         return PresignedUrl(text, method="GET", expires=expires)
 
-    async def get_link(self) -> PresignedUrl:
+    async def get_url(self) -> PresignedUrl:
         return self.link()
 
     @property

@@ -278,6 +278,6 @@ async def test_a_download_leaves_no_cycle(tmp_path: Path, *, ends_well: bool) ->
     cuts = iter([10]) if ends_well else repeat(10)
     async with file_server(b"x" * 100, ranges=ends_well, cuts=cuts) as server:
         sender = transport(server.url, retry=RETRY)
-        left = await left_by(lambda: target.fetch(sender, "/export", server.get_link))
+        left = await left_by(lambda: target.fetch(sender, "/export", server.get_url))
         assert left == []
         await sender.close()

@@ -363,7 +363,7 @@ async def test_the_link_of_an_upload_expires_by_the_services_clock() -> None:
     now = asyncio.get_running_loop().time
     async with scripted((201, said)) as (client, _):
         before = now()
-        link = (await client.datasets._api.upload_url("d1", "rows.csv")).link
+        link = (await client.datasets._api.upload_url("d1", "rows.csv")).presigned_url
         assert link.expires is not None
         assert before - 0.01 <= link.expires - 60 <= now() + 0.01  # as exact as floats are
 
@@ -373,7 +373,7 @@ async def test_an_upload_url_is_a_get_with_201() -> None:
     async with scripted(answer, None, answer) as (client, service):
         for name in ("my rows.csv", "rows.zip"):
             url = await client.datasets._api.upload_url("d1", name)
-            assert str(url.link.reveal()) == "https://bucket.example/key"
+            assert str(url.presigned_url.reveal()) == "https://bucket.example/key"
     assert service.calls == [
         ("GET", "/datasets/d1/upload-url/my%20rows.csv"),
         *[("GET", "/datasets/d1/upload-url/rows.zip")] * 2,

@@ -48,12 +48,12 @@ async def download(
     *,
     overwrite: bool = False,
     on_progress: Callable[[Progress], object] | None = None,
-    get_link: Callable[[], Awaitable[PresignedUrl]] | None = None,
+    get_url: Callable[[], Awaitable[PresignedUrl]] | None = None,
     **settings: Any,
 ) -> Path:
     target = DownloadTarget(path, overwrite=overwrite, on_progress=on_progress)
     async with sender(**settings) as made:
-        return await target.fetch(made, PATH, get_link or server.get_link)
+        return await target.fetch(made, PATH, get_url or server.get_url)
 
 
 def names(directory: Path) -> list[str]:
@@ -337,12 +337,12 @@ async def test_a_failed_download_leaves_what_was_there(tmp_path: Path, *, overwr
 
 
 async def test_a_failed_call_for_the_link_leaves_nothing(tmp_path: Path) -> None:
-    async def get_link() -> PresignedUrl:
+    async def get_url() -> PresignedUrl:
         raise ConnectionLostError("GET", PATH, "broken")
 
     async with file_server(TEXT) as server:
         with pytest.raises(ConnectionLostError):
-            await download(server, tmp_path / "x", get_link=get_link)
+            await download(server, tmp_path / "x", get_url=get_url)
     assert names(tmp_path) == []
 
 
@@ -486,7 +486,7 @@ async def test_a_cancelled_download_leaves_a_whole_file_or_none(
 
 async def fetch(made: Transport, server: FileServer, path: Path, *, overwrite: bool) -> None:
     target = DownloadTarget(path, overwrite=overwrite, on_progress=None)
-    await target.fetch(made, PATH, server.get_link)
+    await target.fetch(made, PATH, server.get_url)
 
 
 def finish(executor: ThreadPoolExecutor) -> None:

@@ -44,7 +44,7 @@ from prolific_async import (
 from prolific_async import layout as ui
 from prolific_async._api.batches import get_batch
 from prolific_async._polling.kinds import BATCH_VERDICT, Kind
-from prolific_async._polling.wait_verbs import WaitVerbs, awaited_job
+from prolific_async._polling.wait_methods import WaitMethods, awaited_job
 from prolific_async._validation import wait_rules
 from prolific_async.batches import Batches
 from prolific_async.datasets import Datasets
@@ -239,7 +239,7 @@ async def test_a_wait_for_a_job_names_its_kind(
         verdict=BATCH_VERDICT,
     )
     shared = client.batches.shared
-    waiter: WaitVerbs[Batch] = WaitVerbs(
+    waiter: WaitMethods[Batch] = WaitMethods(
         shared.waits, {}, client._transport.request_timeout, RetryPolicy()
     )
     rules = wait_rules(5, None, None, default=PollPolicy())

@@ -175,7 +175,9 @@ async def test_a_report_that_is_lost_for_good_tells_how_many_rows_there_were(cut
 
 
 def _told(number: int) -> str:
-    return f"after {number} row{'' if number == 1 else 's'}, which another call yields again"
+    return (
+        f"after {number} row{'' if number == 1 else 's'} had been yielded; another call starts over"
+    )
 
 
 async def test_a_report_that_changes_in_between_is_not_read_on() -> None:

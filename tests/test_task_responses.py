@@ -246,7 +246,7 @@ async def test_a_stream_that_stands_still_is_timed_out() -> None:
     found, error, requests = await failing(then_silent(THREE + b","), request_timeout=0.05)
     assert (found, requests) == (IDS[:3], 1)
     assert isinstance(error, RequestTimeoutError)
-    assert "after 3 responses, which another call yields again" in str(error)
+    assert "after 3 responses had been yielded; another call starts over" in str(error)
 
 
 async def test_a_loop_may_take_longer_than_request_timeout() -> None:
@@ -301,7 +301,7 @@ async def test_a_stream_that_is_cut_later_tells_how_many_responses_there_were(cu
     found, error, requests = await failing(answer)
     assert (found, requests) == (IDS[:3], 1)
     assert isinstance(error, ConnectionLostError)
-    assert "after 3 responses, which another call yields again); try again" in str(error)
+    assert "after 3 responses had been yielded; another call starts over); try again" in str(error)
 
 
 async def test_a_stream_that_is_cut_at_any_byte() -> None:
@@ -769,5 +769,5 @@ async def test_faults_of_the_simulator(sim: Simulator, client: ProlificClient) -
         sim.inject("GET", "/responses", fault)
         assert len([one async for one in client.batches.responses(batch_id)]) == 3
     sim.inject("GET", "/responses", Fault(cut=900))
-    with pytest.raises(ConnectionLostError, match="after 1 response,"):
+    with pytest.raises(ConnectionLostError, match="after 1 response had"):
         [one async for one in client.batches.responses(batch_id)]

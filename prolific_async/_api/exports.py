@@ -20,7 +20,7 @@ from prolific_async._api.batches import batch_path
 from prolific_async._api.download_urls import download_url, needed_url
 from prolific_async._api.path_segments import path_segment
 from prolific_async._http.request import Request
-from prolific_async._http.responses import adding_request_id, check_no_page, http_date
+from prolific_async._http.responses import adding_request_id, check_not_html, http_date
 from prolific_async._http.retry import did_not_run, get_again, may_have_run
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
@@ -188,7 +188,7 @@ class ExportsAPI:
                 raise
             return
         if response.data:  # usually empty
-            check_no_page(request, response.headers, "the service says that it is deleted")
+            check_not_html(request, response.headers, "the service says that it is deleted")
 
 
 def _read_list(batch_id: str, data: Any, request: Request) -> builtins.list[Export]:

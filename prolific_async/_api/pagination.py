@@ -69,7 +69,7 @@ def check_page(request: Request, page: dict[str, Any]) -> None:
         raise DecodeError((fault,), page, request.method, request.path)
 
 
-def check_another(request: Request, pages: int, page: dict[str, Any]) -> None:
+def check_page_limit(request: Request, pages: int, page: dict[str, Any]) -> None:
     """Raise DecodeError if too many pages were read to request another; ``page`` is the last."""
     if pages >= _MAX_PAGES:
         raise undecodable(request, f"more than {_MAX_PAGES} pages", page)
@@ -118,7 +118,7 @@ class Pagination:
         if problem is not None:
             raise undecodable(request, problem, page)
         if self.following is not None:
-            check_another(request, len(self._asked), page)
+            check_page_limit(request, len(self._asked), page)
 
 
 def next_page(request: Request, page: Any) -> Request | None:

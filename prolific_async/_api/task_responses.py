@@ -92,7 +92,7 @@ async def stream_responses(transport: Transport, batch_id: str) -> AsyncGenerato
 @asynccontextmanager
 async def _parts(transport: Transport, request: Request) -> AsyncGenerator[AsyncGenerator[Part]]:
     """Send a request, and give an iterator of the parts of its page as they arrive."""
-    async with transport.stream(request, may_drip=True) as chunks:
+    async with transport.stream(request, idle_timeout_only=True) as chunks:
         try:
             async with aclosing(parts_of_stream(chunks, MAX_RECORD)) as parts:
                 yield parts

@@ -20,12 +20,12 @@ class UploadUrl(NamedTuple):
     """The URL to which a file is uploaded.
 
     Attributes:
-        link: The presigned URL, a secret.
+        presigned_url: The presigned URL, a secret.
         import_id: Id of the import that the upload starts (V4), None for V3.
 
     """
 
-    link: PresignedUrl
+    presigned_url: PresignedUrl
     import_id: str | None
 
 
@@ -65,12 +65,12 @@ def read_upload_url(
     except DecodeError as error:
         problems = error.problems
     else:
-        link = PresignedUrl(
+        presigned_url = PresignedUrl(
             wire.upload_url,
             method=wire.http_method,
             content_type=wire.content_type or content_type_of(filename),
             expires=expiry(wire.expires_at, headers, received),
         )
-        return UploadUrl(link, wire.import_id)
+        return UploadUrl(presigned_url, wire.import_id)
     del data  # some loggers print the local variables of a traceback
     raise DecodeError(problems, None, *call)

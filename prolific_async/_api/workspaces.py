@@ -11,7 +11,7 @@ import builtins
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._api.pagination import check_another, check_page, count
+from prolific_async._api.pagination import check_page, check_page_limit, count
 from prolific_async._http.base_url import VERSION
 from prolific_async._http.request import Request
 from prolific_async._http.responses import adding_request_id, undecodable
@@ -59,7 +59,7 @@ class WorkspacesAPI:
             with adding_request_id(request_id):
                 is_last = _add_page(found, request, data)
                 if not is_last:
-                    check_another(request, pages, data)
+                    check_page_limit(request, pages, data)
         return [*found.values()]
 
 

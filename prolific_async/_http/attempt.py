@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # our TimeLimit is used instead
 # Loop iterations in which input is read: closing a TLS connection takes a few.
 _ROUNDS = 10
-LOST = (ConnectionError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
+LOST_CONNECTION_ERRORS = (ConnectionError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 """Exceptions of a lost connection. After the last two, aiohttp itself resends a GET or a PUT; it
 wraps a plain ConnectionError in one of them."""
 
@@ -74,7 +74,7 @@ class Body(aiohttp.BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
-class Lost(aiohttp.ClientConnectionError):
+class LostConnection(aiohttp.ClientConnectionError):
     """A lost connection, as an error after which aiohttp does not resend the request."""
 
 
@@ -204,7 +204,7 @@ class Attempt(Timed):
             if body.begun or response.connection is None:
                 return response
             response.close()  # as in __call__
-        except LOST:
+        except LOST_CONNECTION_ERRORS:
             if body.begun or not body.is_connected:
                 raise
         self._found_dead = True
@@ -239,7 +239,7 @@ class Attempt(Timed):
         """Send the request, over a second connection if the first ended before anything was sent.
 
         Raises:
-            Lost: The connection ended, and aiohttp must not send the request again.
+            LostConnection: The connection ended, and aiohttp must not send the request again.
 
         """
         self._is_connected = False
@@ -255,10 +255,10 @@ class Attempt(Timed):
                 return response
             response.close()  # sent unasked on an idle connection, such as a 408
             raise aiohttp.ServerDisconnectedError
-        except LOST as error:
+        except LOST_CONNECTION_ERRORS as error:
             is_dead = self._is_connected and not self.begun
             if self._found_dead or not is_dead or self._session.rate_limiter.is_closed:
-                raise Lost(*error.args) from error
+                raise LostConnection(*error.args) from error
             self._found_dead = True
         finally:
             del request.send, self._send_over  # else request and self form a reference cycle

@@ -95,7 +95,8 @@ class _Version:
             return self
         length = headers.get(hdrs.CONTENT_LENGTH, "")
         if not length and hdrs.TRANSFER_ENCODING not in headers:
-            raise responses.undecodable(request, "no length, so that a cut would not be noticed")
+            problem = "no Content-Length, so a truncated file would not be noticed"
+            raise responses.undecodable(request, problem)
         if encoded or not length:
             return _Version()
         return _Version(etag, int(length))
@@ -119,16 +120,16 @@ class Download:
     Args:
         transport: The client's transport, for its settings; the file's requests bypass it.
         path: Path of the API call that gives the URLs, for errors.
-        get_link: Makes that API call. Called before the first attempt, and when the URL has
+        get_url: Makes that API call. Called before the first attempt, and when the URL has
             expired; then not again until more of the file has come.
 
     """
 
     _transport: Transport
     _path: str
-    _get_link: Callable[[], Awaitable[PresignedUrl]]
+    _get_url: Callable[[], Awaitable[PresignedUrl]]
     _version: _Version = field(factory=_Version, init=False)
-    _link: PresignedUrl | None = field(default=None, init=False)
+    _url: PresignedUrl | None = field(default=None, init=False)
     _may_renew: bool = field(default=True, init=False)
     _failures: Failures = field(init=False)
     _furthest: int = field(default=0, init=False)  # most bytes received by any attempt
@@ -156,10 +157,10 @@ class Download:
 
         """
         while True:
-            session, link = await self._usable_link()
+            session, url = await self._usable_url()
             outer = sys.exception()
             try:
-                async with aclosing(self._attempt(session, link)) as attempt:
+                async with aclosing(self._attempt(session, url)) as attempt:
                     async for piece in attempt:
                         yield piece
             except BaseException as error:
@@ -172,29 +173,29 @@ class Download:
                 return
             await self._transport.pause(pause)
 
-    async def _usable_link(self) -> tuple[LoopSession, PresignedUrl]:
+    async def _usable_url(self) -> tuple[LoopSession, PresignedUrl]:
         """Return the session of this loop and the URL, which is renewed if it has expired."""
         transport = self._transport
         transport.check_usable()
         session = await transport.session_here()
-        link = self._link
-        if link is None:
-            link = self._link = await self._get_link()
-        elif self._may_renew and link.is_expired(session.loop.time()):
-            link = self._link = await self._get_link()
+        url = self._url
+        if url is None:
+            url = self._url = await self._get_url()
+        elif self._may_renew and url.is_expired(session.loop.time()):
+            url = self._url = await self._get_url()
             self._may_renew = False
-        problem = link.problem(transport.origin, key="url", methods=("GET",))
+        problem = url.problem(transport.origin, key="url", methods=("GET",))
         if problem is not None:
             raise errors.DecodeError((problem,), None, "GET", self._path)
-        return session, link
+        return session, url
 
     def _pause_after(self, error: errors.ProlificError, now: float) -> float | None:
         """Return the seconds to wait before another attempt, None to raise the error."""
         if self._came_further:
             self._failures, self._may_renew = self._new_failures(), True
             self._came_further = False
-        if self._link is not None and self._may_renew and is_refused_as_expired(error):
-            self._link.expires = now
+        if self._url is not None and self._may_renew and is_refused_as_expired(error):
+            self._url.expires = now
             return 0.0
         if isinstance(error, _BeginAnew):
             self._version = _Version()  # so that the next request asks for the whole
@@ -204,16 +205,16 @@ class Download:
     def _new_failures(self) -> Failures:
         return Failures(self._transport.retry, storage.may_send_again)
 
-    async def _attempt(self, session: LoopSession, link: PresignedUrl) -> AsyncGenerator[Piece]:
+    async def _attempt(self, session: LoopSession, url: PresignedUrl) -> AsyncGenerator[Piece]:
         """Request the missing bytes once, and yield them as they arrive."""
         failure: errors.ProlificError
         request = Request("GET", self._path)
         sent_at = session.loop.time()
-        http = storage.new_session(link)
+        http = storage.new_session(url)
         try:
-            response = await self._open(session, http, link)
-            held = _Held(response)
-            session.transfers.add(held)
+            response = await self._open(session, http, url)
+            closer = _ResponseCloser(response)
+            session.transfers.add(closer)
             try:
                 status, headers = response.status, response.headers
                 storage.log_end(session, request, status, sent_at)
@@ -222,8 +223,8 @@ class Download:
                 if not responses.is_success(status):
                     with Timed(session.time_limit):
                         refusal = await storage.read_refusal(response)
-                    raise storage.refused(request, status, headers, refusal, link)
-                responses.check_no_page(request, headers, "the storage sends the file")
+                    raise storage.status_error(request, status, headers, refusal, url)
+                responses.check_not_html(request, headers, "the storage sends the file")
                 version = self._version = self._version.following(request, status, headers)
                 yield Piece(version.received, b"", version.total)
                 while data := await _read(session, response):
@@ -236,7 +237,7 @@ class Download:
                         break
                 version.check_whole(request)
             finally:
-                session.transfers.discard(held)
+                session.transfers.discard(closer)
                 response.close()
         except (Exception, asyncio.CancelledError) as error:
             if is_passed_on(error, may_be_foreign=False):
@@ -250,11 +251,11 @@ class Download:
         raise failure
 
     async def _open(
-        self, session: LoopSession, http: aiohttp.ClientSession, link: PresignedUrl
+        self, session: LoopSession, http: aiohttp.ClientSession, url: PresignedUrl
     ) -> aiohttp.ClientResponse:
         with Timed(session.time_limit):
             return await http.get(
-                link.reveal(),
+                url.reveal(),
                 headers={hdrs.ACCEPT_ENCODING: "identity", **self._version.condition()},
                 allow_redirects=False,
                 timeout=storage.NO_TIMEOUT,
@@ -263,8 +264,8 @@ class Download:
 
 
 @define(eq=False)
-class _Held:
-    """A response whose connection is closed with the client, even while nobody reads it."""
+class _ResponseCloser:
+    """Closes a response's connection with the client, even while nobody reads the response."""
 
     _response: aiohttp.ClientResponse
 

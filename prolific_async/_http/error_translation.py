@@ -98,7 +98,7 @@ def add_yielded(error: errors.TransportError, number: int, record: str) -> None:
     """Add to an error's text how many records (such as "row") were yielded before, if any."""
     if number:
         records = f"{number:,} {record}{'' if number == 1 else 's'}"
-        error.reason += f", after {records}, which another call yields again"
+        error.reason += f", after {records} had been yielded; another call starts over"
         error.args = (error.method, error.path, error.reason)
 
 

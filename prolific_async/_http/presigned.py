@@ -165,12 +165,12 @@ def is_refused_as_expired(error: ProlificError) -> bool:
     )
 
 
-def shown_headers(headers: Mapping[str, str], link: PresignedUrl) -> dict[str, str]:
+def shown_headers(headers: Mapping[str, str], url: PresignedUrl) -> dict[str, str]:
     """Return the headers of a storage's response that are safe to show in an error."""
-    return {name: link.hide(headers[name]) for name in _SHOWN_HEADERS if name in headers}
+    return {name: url.hide(headers[name]) for name in _SHOWN_HEADERS if name in headers}
 
 
-def shown_refusal(body: str, link: PresignedUrl) -> str:
+def shown_refusal(body: str, url: PresignedUrl) -> str:
     """Return the part of a storage's error response that is safe to show in an error.
 
     Of S3's XML document, that is code and message, as JSON like the service's errors: the rest
@@ -178,7 +178,7 @@ def shown_refusal(body: str, link: PresignedUrl) -> str:
     """
     code = re.search("<Code>([^<]*)</Code>", body)
     if code is None:
-        return link.hide(body)
+        return url.hide(body)
     message = re.search("<Message>([^<]*)</Message>", body)
-    detail = link.hide(unescape(message[1])) if message else ""
-    return json.dumps({"error_code": link.hide(code[1]), "detail": detail})
+    detail = url.hide(unescape(message[1])) if message else ""
+    return json.dumps({"error_code": url.hide(code[1]), "detail": detail})

@@ -12,14 +12,14 @@ from prolific_async._logging import log as _log
 
 # Requests per second: the lowest rate after a first 429, or half the limit if that is lower.
 # Further 429s may go below it.
-_LEAST = 5.0
-_LEAST_OF_ALL = 0.5  # the lowest rate ever: the next request is at most two seconds away
+_FIRST_MIN_RATE = 5.0
+_MIN_RATE = 0.5  # the lowest rate ever: the next request is at most two seconds away
 _DECREASE = 0.5  # each 429 multiplies the rate by this
 _PROBING = 15.0  # seconds from the last 429 until the refused rate is tried again
 _RECOVERY = 30.0  # seconds from the last 429 until the rate before the first 429 is back
 _DOUBLING = 30.0  # seconds in which the rate doubles after the recovery
 _DOUBLINGS = 60  # bounds the exponent, which would overflow
-_SPARE = 4.0  # a slowed rate above this many times the demand is lifted
+_LIFT_FACTOR = 4.0  # a slowed rate above this many times the demand is no longer applied
 _BURST = 0.2  # share of a second's requests that may start at once: 1.2 times the rate at most
 
 _Queue: TypeAlias = "OrderedDict[asyncio.Future[None], None]"
@@ -60,7 +60,7 @@ class RateLimiter:
         self._second = -math.inf  # start of the second in which requests are counted
         self._count = 0
         self._last_count = 0
-        self._used = 0  # requests in the last second that had any: the demand
+        self._demand = 0  # requests in the last second that had any
         self._starts = _LeakyBucket()
         self._departures = _LeakyBucket()
         self._polls_from = -math.inf
@@ -136,16 +136,16 @@ class RateLimiter:
             return
         allowed = self._rate(now)
         rate = min(allowed, max(self._last_count, self._count))
-        least = min(_LEAST, self._limit * _DECREASE)
+        min_rate = min(_FIRST_MIN_RATE, self._limit * _DECREASE)
         if slowed_at is not None:
-            least = min(least, max(allowed * _DECREASE, _LEAST_OF_ALL))
-        self._slowed_to = max(rate * _DECREASE, least)
+            min_rate = min(min_rate, max(allowed * _DECREASE, _MIN_RATE))
+        self._slowed_to = max(rate * _DECREASE, min_rate)
         _log.log(
             logging.INFO if slowed_at is not None else logging.WARNING,
             "the service answered 429: at most %.3g requests a second from now, then more again",
             self._slowed_to,
         )
-        self._refused = max(rate, self._slowed_to + least * _DECREASE)
+        self._refused = max(rate, self._slowed_to + min_rate * _DECREASE)
         if slowed_at is None or now - slowed_at > _RECOVERY:
             self._former = self._refused
         self._former = max(self._former, self._refused)
@@ -190,7 +190,7 @@ class RateLimiter:
             rate = self._refused + (self._former - self._refused) * share**3
         # Grows gradually: else all waiting requests would start at once, and be refused together.
         rate *= 2 ** min(max(age - _RECOVERY, 0.0) / _DOUBLING, _DOUBLINGS)
-        if rate >= self._limit or (age > 2 * _RECOVERY and rate > _SPARE * self._used):
+        if rate >= self._limit or (age > 2 * _RECOVERY and rate > _LIFT_FACTOR * self._demand):
             self._slowed_at = None
             self.slows = self._limit != math.inf
             return self._limit
@@ -205,7 +205,7 @@ class RateLimiter:
     def _note(self, now: float) -> None:
         """Count a request in the current second."""
         if now - self._second >= 1:
-            self._used = self._count
+            self._demand = self._count
             self._last_count = self._count if now - self._second < 2 else 0  # noqa: PLR2004
             self._second, self._count = now, 0
         self._count += 1

@@ -67,15 +67,15 @@ class Chunks:
         response: The response.
         session: The session that sent its request.
         failure: Translates an exception of reading into one of the package's errors.
-        may_drip: Whether ``request_timeout`` only bounds the time in which no byte comes. If not,
-            each 256 KiB must come in that time as well.
+        idle_timeout_only: Whether ``request_timeout`` only bounds the time in which no byte comes.
+            If not, each 256 KiB must come in that time as well.
 
     """
 
     response: aiohttp.ClientResponse
     session: LoopSession
     failure: Callable[[Exception | asyncio.CancelledError], errors.ProlificError]
-    may_drip: bool
+    idle_timeout_only: bool
     _waited: float = field(default=0.0, init=False)  # seconds spent on the current 256 KiB
     _received: int = field(default=0, init=False)  # bytes of the current 256 KiB
 
@@ -111,7 +111,7 @@ class Chunks:
 
         Raises:
             TimeoutError: No byte came for ``request_timeout``, or 256 KiB took longer without
-                ``may_drip``.
+                ``idle_timeout_only``.
 
         """
         limit = self.session.time_limit
@@ -122,6 +122,6 @@ class Chunks:
         self._received += len(chunk)
         if self._received >= _PIECE:
             self._waited, self._received = 0.0, 0
-        elif chunk and self._waited > limit.seconds and not self.may_drip:
+        elif chunk and self._waited > limit.seconds and not self.idle_timeout_only:
             raise TimeoutError
         return chunk

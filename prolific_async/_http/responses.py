@@ -89,7 +89,7 @@ def decode(
 
     """
     if not is_success(status):
-        raise refused(request, status, headers, body, secret)
+        raise status_error(request, status, headers, body, secret)
     if raw:
         return Response(headers, body, secret)
     reason = None
@@ -143,10 +143,10 @@ def adding_request_id(request_id: str | None) -> Iterator[None]:
         raise
 
 
-def refused(
+def status_error(
     request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: Token
 ) -> errors.APIStatusError:
-    """Return the error for a response that is not 2xx."""
+    """Return the error for a response that is not 2xx, without the secret in it."""
     return _status_error(request, status, _hidden(headers, secret), _excerpt(body, secret))
 
 
@@ -156,7 +156,9 @@ def _no_json(
     encoding = headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
     if encoding not in _DECODED:
         reason = f"its Content-Encoding {encoding} cannot be decoded here"
-    problem = f"not readable JSON but {headers.get(hdrs.CONTENT_TYPE, 'of no type')} ({reason})"
+    content_type = headers.get(hdrs.CONTENT_TYPE)
+    kind = f"but {content_type}" if content_type else "without a Content-Type"
+    problem = f"not readable JSON, {kind} ({reason})"
     shown = None if request.hides_response else _excerpt(body, secret)
     error = undecodable(request, hide(problem, secret), shown)
     error.request_id = Response(headers, body, secret).request_id
@@ -178,7 +180,7 @@ def too_large(request: Request) -> errors.DecodeError:
     return undecodable(request, f"more than {MAX_BODY} bytes")
 
 
-def check_no_page(request: Request, headers: Mapping[str, str], expected: str) -> None:
+def check_not_html(request: Request, headers: Mapping[str, str], expected: str) -> None:
     """Check that a success is not an HTML page, such as a proxy or a login page sends.
 
     Args:

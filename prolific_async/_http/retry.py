@@ -62,7 +62,7 @@ def may_have_run(error: ProlificError) -> bool:
 def pauses(policy: RetryPolicy) -> Iterator[float]:
     """Yield the seconds before each further attempt: exponential, with full jitter.
 
-    The caller waits longer if the service asks for that (``hint``).
+    The caller waits longer if the service asks for that (``capped_retry_after``).
     """
     import backoff  # noqa: PLC0415 - 1 % of this package's import, which only a failure pays
 
@@ -72,12 +72,12 @@ def pauses(policy: RetryPolicy) -> Iterator[float]:
     return map(backoff.full_jitter, bounds)
 
 
-def hint(failure: ProlificError, policy: RetryPolicy) -> float:
+def capped_retry_after(failure: ProlificError, policy: RetryPolicy) -> float:
     """Return the ``Retry-After`` of a failure in seconds, capped by the policy; 0 for none."""
-    return min(_asked(failure), policy.retry_after_cap)
+    return min(_retry_after(failure), policy.retry_after_cap)
 
 
-def _asked(failure: ProlificError) -> float:
+def _retry_after(failure: ProlificError) -> float:
     """Return the ``Retry-After`` of a failure in seconds, 0 for none."""
     return (failure.retry_after or 0.0) if isinstance(failure, APIStatusError) else 0.0
 
@@ -103,7 +103,7 @@ class Failures:
     def pause_after(self, error: ProlificError) -> float | None:
         """Count a failure; return the seconds before the next attempt, None if there is none."""
         self._count += 1
-        attempts, asked = self._policy.max_attempts, _asked(error)
+        attempts, asked = self._policy.max_attempts, _retry_after(error)
         if (
             self._count == attempts
             or not self._again(error)

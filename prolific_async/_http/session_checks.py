@@ -37,8 +37,9 @@ def check(session: aiohttp.ClientSession, base_url: str) -> None:
         )
     if session.auth is not None:
         raise ConfigurationError(
-            "the aiohttp session given to this ProlificClient has an auth of its own, "
-            "which cannot stand beside the token; give one without"
+            "the aiohttp session given to this ProlificClient has an auth of its own, which "
+            "conflicts with the token: aiohttp allows only one Authorization header; give one "
+            "without"
         )
     if hdrs.EXPECT in session.headers:
         raise ConfigurationError(
@@ -47,9 +48,9 @@ def check(session: aiohttp.ClientSession, base_url: str) -> None:
         )
     if base_url.startswith("https:") and not _verifies(session.connector):
         raise ConfigurationError(
-            "the aiohttp session given to this ProlificClient does not verify whom it talks to, "
-            "so anybody could take the token; for an authority of your own, give it "
-            "TCPConnector(ssl=ssl.create_default_context(cafile=…)) instead"
+            "the aiohttp session given to this ProlificClient does not verify the server's "
+            "certificate and host name, so anybody could take the token; for an authority of your "
+            "own, give it TCPConnector(ssl=ssl.create_default_context(cafile=…)) instead"
         )
 
 
@@ -65,8 +66,9 @@ def netrc_error() -> ConfigurationError:
     """Return the error for a request that was refused because of netrc."""
     return ConfigurationError(
         "the aiohttp session given to this ProlificClient has trust_env=True, and netrc (the file "
-        "that NETRC names, else ~/.netrc) holds a login for this host, which cannot stand beside "
-        "the token; give a session without trust_env, or take the login out of that file"
+        "that NETRC names, else ~/.netrc) holds a login for this host, which conflicts with the "
+        "token: aiohttp allows only one Authorization header; give a session without trust_env, or "
+        "take the login out of that file"
     )
 
 

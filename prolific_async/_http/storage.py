@@ -15,7 +15,7 @@ import aiohttp
 
 from prolific_async import errors
 from prolific_async._http import responses
-from prolific_async._http.attempt import LOST, Lost
+from prolific_async._http.attempt import LOST_CONNECTION_ERRORS, LostConnection
 from prolific_async._http.base_url import proxy_for
 from prolific_async._http.credentials import NO_TOKEN
 from prolific_async._http.error_translation import translated
@@ -40,10 +40,10 @@ _TIMED_OUT = (
 _AGAIN = frozenset({408, 429})
 
 
-def new_session(link: PresignedUrl) -> aiohttp.ClientSession:
+def new_session(url: PresignedUrl) -> aiohttp.ClientSession:
     """Make the aiohttp session of one attempt."""
     return aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(str(link.reveal().origin()))
+        cookie_jar=aiohttp.DummyCookieJar(), proxy=proxy_for(str(url.reveal().origin()))
     )
 
 
@@ -61,8 +61,8 @@ async def send_once(
     """Middleware that sends a request once: aiohttp would resend it after a lost connection."""
     try:
         return await handler(request)
-    except LOST as error:
-        raise Lost(*error.args) from error
+    except LOST_CONNECTION_ERRORS as error:
+        raise LostConnection(*error.args) from error
 
 
 async def read_refusal(response: aiohttp.ClientResponse) -> str:
@@ -73,12 +73,12 @@ async def read_refusal(response: aiohttp.ClientResponse) -> str:
     return shown[: responses.MAX_SHOWN].decode(errors="replace")
 
 
-def refused(
-    request: Request, status: int, headers: Mapping[str, str], body: str, link: PresignedUrl
+def status_error(
+    request: Request, status: int, headers: Mapping[str, str], body: str, url: PresignedUrl
 ) -> errors.APIStatusError:
     """Return the error for a response that is not 2xx, without the URL in it."""
-    shown = shown_refusal(body, link).encode()
-    error = responses.refused(request, status, shown_headers(headers, link), shown, NO_TOKEN)
+    shown = shown_refusal(body, url).encode()
+    error = responses.status_error(request, status, shown_headers(headers, url), shown, NO_TOKEN)
     if request.method == "GET":  # the usual advice is about token and id
         vars(error)["advice"] = "the storage refused the file, so ask for it again"
     return error
@@ -93,7 +93,7 @@ def failure_of(
 ) -> errors.ProlificError:
     """Return the package's error for an exception of an attempt, without the URL in it."""
     # Unwrapped, as the texts of aiohttp's errors contain the URL.
-    while isinstance(error, Lost | aiohttp.ClientOSError) and isinstance(
+    while isinstance(error, LostConnection | aiohttp.ClientOSError) and isinstance(
         error.__cause__, Exception
     ):
         if isinstance(error, aiohttp.ClientConnectorError):

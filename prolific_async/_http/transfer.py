@@ -32,7 +32,7 @@ async def upload(
     transport: Transport,
     path: str,
     payload: Payload,
-    link: PresignedUrl,
+    url: PresignedUrl,
     *,
     renew: Callable[[], Awaitable[PresignedUrl]] | None = None,
     on_progress: Callable[[int], object] | None = None,
@@ -47,9 +47,9 @@ async def upload(
         transport: The client's transport, for its settings; the upload bypasses it.
         path: Path of the API call that gave the URL, for errors.
         payload: The bytes to send.
-        link: The presigned URL.
-        renew: Returns a new URL; called once at most, when ``link`` has expired or the storage
-            refused it as expired. None to use only ``link``.
+        url: The presigned URL.
+        renew: Returns a new URL; called once at most, when ``url`` has expired or the storage
+            refused it as expired. None to use only ``url``.
         on_progress: Called with the number of bytes sent so far in the current attempt.
 
     Raises:
@@ -61,31 +61,29 @@ async def upload(
 
     """
     failures = Failures(
-        transport.retry, storage.may_send_again if link.method == "PUT" else did_not_run
+        transport.retry, storage.may_send_again if url.method == "PUT" else did_not_run
     )
     while True:
         transport.check_usable()
         session = await transport.session_here()
-        if renew is not None and link.is_expired(session.loop.time()):
-            link, renew = await renew(), None
-        if (problem := link.problem(transport.origin)) is not None:
+        if renew is not None and url.is_expired(session.loop.time()):
+            url, renew = await renew(), None
+        if (problem := url.problem(transport.origin)) is not None:
             raise errors.DecodeError((problem,), None, "GET", path)
         outer = sys.exception()
         try:
-            await _attempt(
-                transport, session, Request(link.method, path), payload, link, on_progress
-            )
+            await _attempt(transport, session, Request(url.method, path), payload, url, on_progress)
         except BaseException as error:
             clear_locals(error, outer)
             if not isinstance(error, errors.ProlificError):
                 raise
             if renew is not None and is_refused_as_expired(error):
-                link.expires = session.loop.time()
+                url.expires = session.loop.time()
                 continue
             if (pause := failures.pause_after(error)) is None:
                 raise
         else:
-            return link
+            return url
         await transport.pause(pause)
 
 
@@ -94,7 +92,7 @@ async def _attempt(
     session: LoopSession,
     request: Request,
     payload: Payload,
-    link: PresignedUrl,
+    url: PresignedUrl,
     on_progress: Callable[[int], object] | None,
 ) -> None:
     """Send the file once."""
@@ -103,10 +101,10 @@ async def _attempt(
     body = UploadBody(payload, stall, on_progress)
     sent_at = session.loop.time()
     try:
-        async with storage.new_session(link) as http:
+        async with storage.new_session(url) as http:
             try:
                 with stall:
-                    status, headers, refusal = await _send(http, body, link)
+                    status, headers, refusal = await _send(http, body, url)
             finally:
                 # Else bytes left in its buffer keep it open for as long as the storage reads none.
                 if stall.transport is not None:
@@ -115,7 +113,7 @@ async def _attempt(
         if responses.is_success(status):
             _check_stored(request, body, status, headers)
         else:
-            raise storage.refused(request, status, headers, refusal, link)  # noqa: TRY301 - to log
+            raise storage.status_error(request, status, headers, refusal, url)  # noqa: TRY301 - to log
     except (Exception, asyncio.CancelledError) as error:
         if is_passed_on(error, may_be_foreign=False):
             raise
@@ -141,18 +139,18 @@ def _check_stored(
     if body.left:
         reason = f"it was answered with {status} before the whole file was sent"
         raise errors.ConnectionLostError(request.method, request.path, reason)
-    responses.check_no_page(request, headers, "the storage says that it has the file")
+    responses.check_not_html(request, headers, "the storage says that it has the file")
 
 
 async def _send(
-    http: aiohttp.ClientSession, body: UploadBody, link: PresignedUrl
+    http: aiohttp.ClientSession, body: UploadBody, url: PresignedUrl
 ) -> tuple[int, Mapping[str, str], str]:
     """Send the file; return status, headers and the beginning of the body, "" for a success."""
     response = await http.request(
-        link.method,
-        link.reveal(),
+        url.method,
+        url.reveal(),
         data=body,
-        headers={hdrs.CONTENT_TYPE: link.content_type},
+        headers={hdrs.CONTENT_TYPE: url.content_type},
         allow_redirects=False,
         timeout=storage.NO_TIMEOUT,
         middlewares=(storage.send_once,),

@@ -17,7 +17,7 @@ from yarl import URL
 
 from prolific_async import errors
 from prolific_async._http import responses, session_checks
-from prolific_async._http.attempt import Attempt, Lost
+from prolific_async._http.attempt import Attempt, LostConnection
 from prolific_async._http.error_translation import is_passed_on, translated
 from prolific_async._http.response_body import Chunks, read_body
 from prolific_async._http.retry import Failures
@@ -93,15 +93,18 @@ class Transport(SessionOwner):
             await self.pause(pause)
 
     @asynccontextmanager
-    async def stream(self, request: Request, *, may_drip: bool = False) -> AsyncGenerator[Chunks]:
+    async def stream(
+        self, request: Request, *, idle_timeout_only: bool = False
+    ) -> AsyncGenerator[Chunks]:
         """Send a GET once, and yield the body of its response as ``Chunks``, however long it is.
 
         ``request_timeout`` bounds the time for each 256 KiB, instead of the whole.
 
         Args:
             request: The request.
-            may_drip: Whether ``request_timeout`` only bounds the time in which no byte comes. At
-                most half of the connections serve such streams, whose callers may read slowly.
+            idle_timeout_only: Whether ``request_timeout`` only bounds the time in which no byte
+                comes. At most half of the connections serve such streams, whose callers may read
+                slowly.
 
         Raises:
             ProlificError: As ``send``, and also while the body is read.
@@ -110,10 +113,12 @@ class Transport(SessionOwner):
         session = self._session
         if session is None or session.loop is not asyncio.get_running_loop() or self._closed:
             session = await self._open()
-        async with session.streams if may_drip else nullcontext():
+        async with session.streams if idle_timeout_only else nullcontext():
             await session.rate_limiter.start(poll=False)
             try:
-                chunks = await self._begin_stream(session, request, may_drip=may_drip)
+                chunks = await self._begin_stream(
+                    session, request, idle_timeout_only=idle_timeout_only
+                )
                 try:
                     yield chunks
                 except errors.DecodeError as error:
@@ -126,7 +131,7 @@ class Transport(SessionOwner):
                 session.rate_limiter.finish()
 
     async def _begin_stream(
-        self, session: LoopSession, request: Request, *, may_drip: bool
+        self, session: LoopSession, request: Request, *, idle_timeout_only: bool
     ) -> Chunks:
         outer = sys.exception()
         try:
@@ -135,7 +140,10 @@ class Transport(SessionOwner):
             failure = partial(self._failure, session, request)
             # No variable for the response, as its headers may echo the token.
             return Chunks(
-                await self._open_stream(session, request), session, failure, may_drip=may_drip
+                await self._open_stream(session, request),
+                session,
+                failure,
+                idle_timeout_only=idle_timeout_only,
             )
         except BaseException as error:
             clear_locals(error, outer)
@@ -174,7 +182,7 @@ class Transport(SessionOwner):
                 if _log.isEnabledFor(logging.DEBUG):
                     _log_end(session, request, response.status, sent_at)
                 if response.status >= 400:  # noqa: PLR2004 - HTTP's status classes
-                    self._heed(session, response, sent_at, poll=is_poll)
+                    self._throttle(session, response, sent_at, poll=is_poll)
                 status, headers, secret = response.status, response.headers, self._token
                 if len(body) > LONG:
                     return await responses.decode_long(
@@ -207,7 +215,7 @@ class Transport(SessionOwner):
                 body = b"" if ok else await read_body(request, response)
             _log_end(session, request, response.status, sent_at)
             if not ok:
-                self._heed(session, response, sent_at, poll=False)
+                self._throttle(session, response, sent_at, poll=False)
                 received = (request, response.status, response.headers, body)
                 responses.decode(*received, secret=self._token)  # raises its error
         except (Exception, asyncio.CancelledError) as error:
@@ -246,7 +254,7 @@ class Transport(SessionOwner):
         unsent: bool = False,
     ) -> errors.ProlificError:
         """Return the package's error for an exception of an attempt."""
-        if isinstance(error, Lost) and isinstance(error.__cause__, Exception):
+        if isinstance(error, LostConnection) and isinstance(error.__cause__, Exception):
             error = error.__cause__
         if session_checks.is_about_netrc(error, session.http):
             return session_checks.netrc_error()
@@ -259,7 +267,7 @@ class Transport(SessionOwner):
             unsent=unsent,
         )
 
-    def _heed(
+    def _throttle(
         self, session: LoopSession, response: aiohttp.ClientResponse, sent_at: float, *, poll: bool
     ) -> None:
         """Slow down after a 429, and hold back polls as the ``Retry-After`` of a poll asks for."""

@@ -64,7 +64,7 @@ class Deadline:
         before = min(_SHARED, (self.at - self.last_poll) * _SHARED_SHARE)
         return sent >= self.last_poll - before
 
-    def was_slept_through(self, now: float, due: float, *, on_its_way: bool) -> bool:
+    def missed_last_poll(self, now: float, due: float, *, on_its_way: bool) -> bool:
         """Return whether a blocked loop prevented the last poll, so that it must be made late.
 
         A poll that is sent or held back is cut off at the deadline, unless the deadline passed so

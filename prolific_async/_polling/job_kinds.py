@@ -26,7 +26,7 @@ from prolific_async.job_models import ImportJob
 from prolific_async.statuses import DatasetStatus, JobStatus
 
 if TYPE_CHECKING:
-    from prolific_async._polling.kinds import Story
+    from prolific_async._polling.kinds import ErrorArgs
     from prolific_async.models import WaitStatus
 
 _PENDING = (JobStatus.UNINITIALISED, JobStatus.QUEUED, JobStatus.PROCESSING)
@@ -61,19 +61,19 @@ def _status_of_import(found: ImportJob | Dataset) -> JobStatus | None:
     return found.status if isinstance(found, ImportJob) else None
 
 
-def _import_error(story: Story, job: Any) -> WaitError:
-    match story[1]:
+def _import_error(args: ErrorArgs, job: Any) -> WaitError:
+    match args[1]:
         case JobStatus.PARTIAL:
-            return PartialImportError(*story, job)
+            return PartialImportError(*args, job)
         case JobStatus.PENDING_SCHEMA:
-            return SchemaNeededError(*story)
-    return JobFailedError(*story, job)
+            return SchemaNeededError(*args)
+    return JobFailedError(*args, job)
 
 
-def _migration_error(story: Story, job: Any) -> WaitError:
-    if story[1] == JobStatus.PARTIAL:
-        return PartialMigrationError(*story, job)
-    return JobFailedError(*story, job)
+def _migration_error(args: ErrorArgs, job: Any) -> WaitError:
+    if args[1] == JobStatus.PARTIAL:
+        return PartialMigrationError(*args, job)
+    return JobFailedError(*args, job)
 
 
 # Each poll reads the whole dataset, as its status depends on its generation and its imports.
@@ -85,7 +85,7 @@ DATASET = Kind(
         ready=(DatasetStatus.READY, *_TAKEN),
         failed=(DatasetStatus.ERROR,),
         pending=(DatasetStatus.UNINITIALISED, DatasetStatus.PROCESSING, *_PENDING, *_WITHOUT_ROWS),
-        failure=lambda story, dataset: JobFailedError(*story, dataset),
+        failure=lambda args, dataset: JobFailedError(*args, dataset),
         # Only statuses of V4: a V3 dataset stays UNINITIALISED for a while even after its upload.
         unstarted=_WITHOUT_ROWS,
         not_started=NothingUploadedError,
@@ -132,7 +132,7 @@ SYNC = Kind(
         ready=(JobStatus.COMPLETE,),
         failed=(JobStatus.FAILED,),
         pending=_PENDING,
-        failure=lambda story, sync: JobFailedError(*story, sync),
+        failure=lambda args, sync: JobFailedError(*args, sync),
     ),
 )
 
@@ -144,6 +144,6 @@ EXPORT = Kind(
         ready=(JobStatus.COMPLETE,),
         failed=(JobStatus.FAILED,),
         pending=(JobStatus.GENERATING, *_PENDING),
-        failure=lambda story, export: JobFailedError(*story, export),
+        failure=lambda args, export: JobFailedError(*args, export),
     ),
 )

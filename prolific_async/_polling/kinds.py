@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prolific_async.errors import ProlificError
     from prolific_async.models import WaitStatus
 
-Story: TypeAlias = "tuple[str, Any, float, int, tuple[()]]"
+ErrorArgs: TypeAlias = "tuple[str, Any, float, int, tuple[()]]"
 """The first arguments of a WaitError: id, status, seconds, polls, and events (set later)."""
 
 
@@ -38,25 +38,25 @@ class Verdict:
         ready: Statuses that end a wait with success.
         failed: Statuses that end a wait with an error.
         pending: Statuses with which a wait goes on without a warning.
-        failure: Makes the error for a ``failed`` status from a story and the object that a poll
-            read, None if no poll could read the object.
+        failure: Makes the error for a ``failed`` status from its first arguments and the object
+            that a poll read, None if no poll could read it.
         unstarted: Statuses of work that nobody has started. A wait ends with an error when they
             last for ``uninitialised_grace``.
-        not_started: Makes the error for an ``unstarted`` status from the parts of a story.
-        ends: ``ready`` and ``failed`` together.
+        not_started: Makes the error for an ``unstarted`` status from its first arguments.
+        terminal: ``ready`` and ``failed`` together.
 
     """
 
     ready: tuple[WaitStatus, ...]
     failed: tuple[WaitStatus, ...]
     pending: tuple[WaitStatus, ...]
-    failure: Callable[[Story, Any], WaitError]
+    failure: Callable[[ErrorArgs, Any], WaitError]
     unstarted: tuple[WaitStatus, ...] = ()
     not_started: Callable[..., WaitError] = WaitError
-    ends: tuple[WaitStatus, ...] = field(init=False)
+    terminal: tuple[WaitStatus, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "ends", self.ready + self.failed)
+        object.__setattr__(self, "terminal", self.ready + self.failed)
 
 
 @frozen(eq=False, repr=False, kw_only=True)
@@ -132,7 +132,7 @@ BATCH_VERDICT = Verdict(
     ready=(BatchStatus.READY,),
     failed=(BatchStatus.ERROR,),
     pending=(BatchStatus.PROCESSING, BatchStatus.UNINITIALISED),
-    failure=lambda story, batch: BatchFailedError(*story, batch),
+    failure=lambda args, batch: BatchFailedError(*args, batch),
     unstarted=(BatchStatus.UNINITIALISED,),
     not_started=BatchNotSetUpError,
 )

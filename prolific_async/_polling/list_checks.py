@@ -49,7 +49,12 @@ class ListCheck:
         if now < self._due:
             return None
         for target in targets:
-            if target.key in found and target.waits and not target.stage and not target.whole:
+            if (
+                target.key in found
+                and target.waits
+                and not target.stage
+                and not target.needs_object
+            ):
                 self._due = now + EVERY
                 self.key, self._seen = target.key, None
                 return target

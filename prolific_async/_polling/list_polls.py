@@ -10,7 +10,7 @@ from prolific_async._json.slices import TimeSlices
 from prolific_async._logging import log as _log
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import next_due
-from prolific_async._polling.sliced_work import FEW
+from prolific_async._polling.sliced_work import CHUNK
 from prolific_async._polling.targets import POLLED
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ class ListPolls:
         for number, target in enumerate(list(group.targets)):
             if group.serve(target, now):
                 served.append(target.key)
-            if number % FEW == 0:
+            if number % CHUNK == 0:
                 await slices.yield_if_due()
         if not served:
             return None
-        patience = math.inf  # with ``few`` 1, the list is always polled, however slow
-        if group.few > 1:
+        patience = math.inf  # with ``list_threshold`` 1, the list is always polled, however slow
+        if group.list_threshold > 1:
             singly = self.single_seconds * math.ceil(len(served) / self._at_once)
             patience = max(2 * singly, PATIENCE)
         group.within = patience
@@ -106,8 +106,8 @@ class ListPolls:
             return
         if group.check.lags(result.found):
             _log.warning(
-                "%s: the list shows %s in an older state than a single poll did more than a gap "
-                "ago; all are polled singly from now on",
+                "the list of workspace %s lags behind: it shows batch %s in an older state than an "
+                "earlier single poll did; all batches there are polled singly from now on",
                 group.name,
                 group.check.key,
             )

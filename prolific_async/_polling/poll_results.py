@@ -65,7 +65,11 @@ def failed_poll(error: ProlificError) -> PollResult:
 
 def failed_list(error: ProlificError | ValueError) -> GroupResult:
     """Return the result of a list poll that failed."""
-    reason = str(error) if isinstance(error, ProlificError) else f"no list ({error})"
+    reason = (
+        str(error)
+        if isinstance(error, ProlificError)
+        else f"the response is no list of batches ({error})"
+    )
     return GroupResult(failure=brief(reason))
 
 

@@ -19,7 +19,7 @@ from prolific_async._polling import bugs
 from prolific_async._polling.list_polls import ListPolls
 from prolific_async._polling.poll_results import PollResult
 from prolific_async._polling.scheduler import Scheduler
-from prolific_async._polling.sliced_work import FEW, SlicedWork
+from prolific_async._polling.sliced_work import CHUNK, SlicedWork
 from prolific_async._polling.targets import IDLE, POLLED, SHOWN, PollTarget, WorkspaceGroup
 from prolific_async.errors import ProlificError
 from prolific_async.models import Batch
@@ -42,14 +42,15 @@ class Poller:
     """Polls for waits, in the event loop that runs when it is made."""
 
     def __init__(
-        self, source: StatusSource, workspaces: Workspaces, *, few: float, at_once: int
+        self, source: StatusSource, workspaces: Workspaces, *, list_threshold: float, at_once: int
     ) -> None:
         """Begin without waits.
 
         Args:
             source: Sends the requests of polls.
             workspaces: Remembers the workspaces of batches.
-            few: Least number of targets for which a list is polled; inf for never, 1 for always.
+            list_threshold: Least number of targets for which a list is polled; inf for never, 1
+                for always.
             at_once: Number of polls that may be under way at a time.
 
         """
@@ -57,7 +58,7 @@ class Poller:
         self._source = source
         self._workspaces = workspaces
         workspaces.awaited.clear()  # ids from an event loop that was closed
-        self._scheduler = Scheduler(workspaces, few)
+        self._scheduler = Scheduler(workspaces, list_threshold)
         self._lists = ListPolls(source, self._scheduler, at_once)
         self._at_once = at_once
         self._queue: deque[Pollable] = deque()  # entries that are no longer POLLED are skipped
@@ -72,15 +73,15 @@ class Poller:
     def start(self, wait: Wait) -> asyncio.Future[None]:
         """Serve a wait until it leaves or is over; the returned future is done when it is over."""
         now = self._loop.time()
-        over = self._loop.create_future()
+        future = self._loop.create_future()
         target = self._scheduler.targets.get(wait.key)
-        if target is not None and target.stands_for_first_poll(wait, now):
+        if target is not None and target.spares_first_poll(wait, now):
             try:
                 wait.observe(target.result or PollResult(), now, -math.inf)
             except bugs.BUGS as error:
                 bugs.fail(wait, error, now)
         if wait.outcome is None:
-            wait.over = over
+            wait.future = future
             # Looked up again: a callback of the wait may have ended the target.
             target = self._scheduler.targets.get(wait.key)
             target = target or PollTarget(wait.key, wait.workspace_id)
@@ -88,12 +89,12 @@ class Poller:
             self._scheduler.add(target, wait, now)
             self._set_timer()
         else:
-            over.set_result(None)
-        return over
+            future.set_result(None)
+        return future
 
     def leave(self, wait: Wait) -> None:
         """Forget a wait, whether it is over or not; a target's polls end when no wait is left."""
-        wait.over = None  # breaks a cycle, as the future's callbacks may refer to the wait
+        wait.future = None  # breaks a cycle, as the future's callbacks may refer to the wait
         target = self._scheduler.remove(wait, self._loop.time())
         if target is not None:
             self._plan(target, self._loop.time())
@@ -125,7 +126,7 @@ class Poller:
 
     def _tell_all(self, target: PollTarget, tell: Tell, now: float, then: Then) -> None:
         """Call ``tell`` with each wait of a target, in slices if there are many, then ``then``."""
-        if len(target.waits) > FEW:
+        if len(target.waits) > CHUNK:
             tell_one = partial(self._tell, target, tell, now)
             self._work.each(list(target.waits), tell_one, partial(then, target, now))
             return
@@ -183,12 +184,12 @@ class Poller:
         now = max(self._loop.time(), when)  # a loop's timer may be a little early
         due: list[Pollable] = []
         popped = self._scheduler.pop_due(now)
-        first = list(islice(popped, FEW))
+        first = list(islice(popped, CHUNK))
         for thing in first:
             if not isinstance(thing, PollTarget) or thing.deadline <= now:
                 break
             due.append(thing)
-        if len(due) == len(first) < FEW and not self._work.jobs:  # a few targets need no slices
+        if len(due) == len(first) < CHUNK and not self._work.jobs:  # a few targets need no slices
             try:
                 self._queue.extend(filter(None, self._scheduler.polls(due, now)))
             finally:  # a bug must not stop the timer
@@ -212,7 +213,7 @@ class Poller:
     def _expire(self, target: PollTarget, now: float) -> None:
         """Expire those waits of a target whose deadlines have passed."""
         polling = target.serving(now).is_sent
-        cut = self._source.cut_off(target.key, whole=target.whole) if polling else None
+        cut = self._source.cut_off(target.key, whole=target.needs_object) if polling else None
         held = target.is_held(now)
 
         def expire(wait: Wait) -> None:
@@ -233,13 +234,13 @@ class Poller:
         poll: Coroutine[Any, Any, Any]
         thing.sent_at = None
         if isinstance(thing, PollTarget):
-            thing.asked = False  # this poll answers all calls of ``poll_now`` so far
+            thing.poll_requested = False  # this poll answers all calls of ``poll_now`` so far
             key = thing.key
             if isinstance(key, str):
-                request = self._source.get if thing.whole else self._source.get_status
+                request = self._source.get if thing.needs_object else self._source.get_status
                 poll = request(key, thing)
             else:
-                poll = self._source.poll(key, thing, whole=thing.whole)
+                poll = self._source.poll(key, thing, whole=thing.needs_object)
         else:
             poll = self._lists.poll(thing)
         # In an empty context: a poll is made for all waits of a target, not for one caller.

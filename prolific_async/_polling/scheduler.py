@@ -3,9 +3,9 @@
 No I/O and no clock: it gets waits and the time, and returns what to poll. Decisions about many
 targets are yielded one by one, so that the poller can take them in slices.
 
-A group of at least ``few`` targets is polled by its list, while that works, when one of them is
-due. Polled singly are targets of all other groups, targets that the list did not show or that need
-the whole object, and new targets if fewer than ``few`` are due at a time.
+A group of at least ``list_threshold`` targets is polled by its list, while that works, when one of
+them is due. Polled singly are targets of all other groups, targets that the list did not show or
+that need the whole object, and new targets if fewer than ``list_threshold`` are due at a time.
 """
 
 from __future__ import annotations
@@ -39,16 +39,17 @@ class Scheduler:
 
     """
 
-    def __init__(self, workspaces: Workspaces, few: float) -> None:
+    def __init__(self, workspaces: Workspaces, list_threshold: float) -> None:
         """Begin without waits.
 
         Args:
             workspaces: Remembers the workspaces of batches.
-            few: Least number of targets for which a list is polled; inf for never, 1 for always.
+            list_threshold: Least number of targets for which a list is polled; inf for never, 1
+                for always.
 
         """
         self.targets: dict[Any, PollTarget] = {}
-        self.groups = Groups(workspaces, few)
+        self.groups = Groups(workspaces, list_threshold)
         self.next_time = math.inf
         self._workspaces = workspaces
         # Rescheduling leaves outdated entries: when there are many, the heap becomes ``_old``.
@@ -67,11 +68,11 @@ class Scheduler:
                 self._workspaces.awaited.add(target.key)
         elif target.workspace_id is None and wait.workspace_id is not None:
             self._workspaces.learn(target.key, wait.workspace_id)
-        target.whole = target.whole or wait.wants_whole
+        target.needs_object = target.needs_object or wait.needs_object
         target.deadline = min(target.deadline, wait.deadline)
         due = max(wait.due, target.not_before)
         if due > now:
-            due = self._due_alone(target, due, now)
+            due = self._due_singly(target, due, now)
         elif target.stage or (target.group is not None and target.serving(now).stage):
             due = math.inf
         self._schedule(target, min(target.when, due, wait.deadline))
@@ -81,7 +82,7 @@ class Scheduler:
         target = self.targets.get(wait.key)
         if target is None or not target.remove(wait):
             return None
-        if target.waits and wait.wants_whole:  # perhaps the list serves all other waits
+        if target.waits and wait.needs_object:  # perhaps the list serves all other waits
             self._schedule(target, min(target.when, now))
         return None if target.waits else target
 
@@ -123,13 +124,13 @@ class Scheduler:
             if busy or due_at > now:
                 self.plan(target, now)
             else:
-                if not (target.is_placed and target.workspace_id):
+                if not (target.is_registered and target.workspace_id):
                     self.groups.of(target)
                 due.setdefault(target.workspace_id, []).append(target)
                 self._schedule(target, target.deadline)
             yield None
         for name, members in due.items():
-            yield from self._polls_of_targets(self.groups.by_name.get(name), members, now)
+            yield from self._polls_of_targets(self.groups.by_workspace.get(name), members, now)
 
     def _poll_of_group(self, group: WorkspaceGroup, now: float) -> Iterator[Pollable | None]:
         """Yield a due group if its list must be polled, else plan its targets anew."""
@@ -149,11 +150,15 @@ class Scheduler:
     def _polls_of_targets(
         self, group: Pollable | None, due: list[PollTarget], now: float
     ) -> Iterator[Pollable | None]:
-        """Yield a group if its list serves ``few`` due targets, and due targets it cannot serve."""
+        """Yield a group if its list serves enough due targets, and due targets it cannot serve."""
         fitting: set[PollTarget] = set()
-        if isinstance(group, WorkspaceGroup) and group.is_listed(now) and len(due) >= group.few:
+        if (
+            isinstance(group, WorkspaceGroup)
+            and group.is_listed(now)
+            and len(due) >= group.list_threshold
+        ):
             fitting = {target for target in due if target.fits_group(now)}
-            if len(fitting) < group.few:
+            if len(fitting) < group.list_threshold:
                 fitting = set()
             elif self._queue(group, now):
                 yield group
@@ -172,11 +177,11 @@ class Scheduler:
             self._end(target)
             return False
         due = next_due(target)
-        if target.whole and due <= now < target.deadline and not target.stage:
+        if target.needs_object and due <= now < target.deadline and not target.stage:
             target.stage = POLLED  # a list cannot serve it, so it waits for no other target
             self._schedule(target, target.deadline)
             return True
-        due = self._due_alone(target, due, now)
+        due = self._due_singly(target, due, now)
         at = due if due < target.deadline else target.deadline  # noqa: FURB136 - see `next_due`
         self._schedule(target, at)
         return False
@@ -185,8 +190,8 @@ class Scheduler:
         """Make the next poll of a target due now; several calls before it lead to one poll."""
         if (target := self.targets.get(key)) is not None:
             # A queued poll that is not sent yet answers this call.
-            target.asked = target.stage != POLLED or target.is_sent
-            due = self._due_alone(target, next_due(target), now)
+            target.poll_requested = target.stage != POLLED or target.is_sent
+            due = self._due_singly(target, next_due(target), now)
             self._schedule(target, min(due, target.deadline))
 
     def _end(self, target: PollTarget) -> None:
@@ -200,7 +205,7 @@ class Scheduler:
                 self.targets.clear()
                 self._workspaces.awaited.clear()
 
-    def _due_alone(self, target: PollTarget, due: float, now: float) -> float:
+    def _due_singly(self, target: PollTarget, due: float, now: float) -> float:
         """Return when to poll a target singly, inf if its own poll or its group serves it.
 
         A group that is to serve it is scheduled.
@@ -208,12 +213,12 @@ class Scheduler:
         group = target.group
         if target.stage:
             return math.inf
-        if group is None or target.whole or now < target.alone_until:
+        if group is None or target.needs_object or now < target.singly_until:
             return due
         if group.stage and (due <= now or group.stage != SHOWN):
             group.missed = group.missed or group.stage == SHOWN  # so all are planned then
             return math.inf
-        if not group.is_listed(now) or (target.asked and now >= group.held_until):
+        if not group.is_listed(now) or (target.poll_requested and now >= group.held_until):
             return due
         if due < group.when:
             group.first = target
@@ -282,18 +287,18 @@ class Scheduler:
 
 
 def next_due(target: PollTarget) -> float:
-    """Update a target's deadline and ``whole`` from its waits; return when its poll is due."""
+    """Update a target's ``deadline`` and ``needs_object``; return when its poll is due."""
     due = deadline = math.inf
-    whole = False
+    needs_object = False
     # Runs for each wait after each poll, and min() takes eight times as long as a condition.
     for wait in target.waits:
         if wait.due < due:  # noqa: PLR1730 - as said above
             due = wait.due
         if wait.deadline < deadline:  # noqa: PLR1730 - likewise
             deadline = wait.deadline
-        if wait.wants_whole:
-            whole = True
-    target.deadline, target.whole = deadline, whole
-    if target.asked or due < target.not_before:
+        if wait.needs_object:
+            needs_object = True
+    target.deadline, target.needs_object = deadline, needs_object
+    if target.poll_requested or due < target.not_before:
         return target.not_before
     return due

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SLICE = 0.0025  # seconds of work after which the event loop runs other callbacks
-FEW = 32
+CHUNK = 32
 """Items that are handled between two readings of the clock; so few are never sliced."""
 
 
@@ -84,7 +84,7 @@ def _is_done(things: Iterator[T], act: Callable[[T], object], until: float) -> b
                 act(thing)
             except BUGS as error:
                 log_bug(error)
-            if count % FEW == 0 and time.perf_counter() > until:
+            if count % CHUNK == 0 and time.perf_counter() > until:
                 return False
     except BUGS as error:  # raised by the iterator
         log_bug(error)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from prolific_async._api.batches import get_batch, get_batch_status
-from prolific_async._http.retry import hint
+from prolific_async._http.retry import capped_retry_after
 from prolific_async._json.converter import load
 from prolific_async._logging import log as _log
 from prolific_async._polling.kinds import named
@@ -89,7 +89,9 @@ class StatusSource:
     def cut_off(self, key: Key, *, whole: bool) -> RequestTimeoutError:
         """Return the error of a poll that is cut off at a wait's deadline."""
         request = self._request(key, whole=whole)
-        return RequestTimeoutError(request.method, request.path, "the wait's time was over")
+        return RequestTimeoutError(
+            request.method, request.path, "the wait's deadline came before the response"
+        )
 
     def _request(self, key: Key, *, whole: bool) -> Request:
         prefix = self._api.prefix
@@ -140,7 +142,7 @@ class StatusSource:
         """Read batches and the lists of their workspaces until a list shows several of them."""
         found: dict[str, PollResult] = {}
         size = 0
-        gave_up = "nothing shows which belong together"
+        gave_up = "no list that was read shows two of the batches"
         for batch_id in batch_ids[:_SEARCHES]:
             if batch_id in found:
                 continue
@@ -177,6 +179,6 @@ class StatusSource:
     def _refused(
         self, error: RateLimitedError, name: str, found: dict[str, PollResult]
     ) -> GroupResult:
-        seconds = max(hint(error, self._retry), min(_REFUSED, self._retry.maximum))
+        seconds = max(capped_retry_after(error, self._retry), min(_REFUSED, self._retry.maximum))
         failure = f"{name} was answered with 429"
         return GroupResult(found=found, failure=failure, refused_for=seconds)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from prolific_async._polling.poll_results import GroupResult, PollResult
     from prolific_async._polling.wait import Wait
 
-APART = 60.0
+SINGLY_SECONDS = 60.0
 """Seconds of single polls after a list failed, or for a batch that the list did not show."""
 HEAVY = 100_000
 """Bytes of a list for each batch that it serves, above which single polls are cheaper."""
@@ -64,16 +64,16 @@ class PollTarget(_Pollable):
         key: Its kind and id (``kinds.Key``), of a batch the id alone.
         workspace_id: The batch's workspace, None if unknown.
         waits: Its waits: a tuple for a single wait, as a dict would take 200 bytes more.
-        asked: Whether ``poll_now`` asked for a poll.
-        whole: Whether a wait needs the whole object; then a list does not serve the target.
+        poll_requested: Whether ``poll_now`` asked for a poll.
+        needs_object: Whether a wait needs the whole object; then a list does not serve the target.
         deadline: The earliest deadline of its waits.
         result: Result of the newest poll, None before the first.
         result_at: When the newest result came.
         not_before: When the pause after a failed poll is over.
-        is_placed: Whether it is in ``Groups.by_name``, itself or in a group; false for a new target
-            until its first poll is due.
+        is_registered: Whether it is in ``Groups.by_workspace``, itself or in a group; false for a
+            new target until its first poll is due.
         group: Its group, None while it is new or alone in its workspace.
-        alone_until: Until when it is polled singly because its group's list did not show it; inf
+        singly_until: Until when it is polled singly because its group's list did not show it; inf
             for a dataset or job, which no list shows.
 
     """
@@ -81,18 +81,18 @@ class PollTarget(_Pollable):
     key: Any
     workspace_id: str | None = None
     waits: tuple[Wait, ...] | dict[Wait, None] = field(default=(), init=False)
-    asked: bool = field(default=False, init=False)
-    whole: bool = field(default=False, init=False)
+    poll_requested: bool = field(default=False, init=False)
+    needs_object: bool = field(default=False, init=False)
     deadline: float = field(default=math.inf, init=False)
     result: PollResult | None = field(default=None, init=False)
     result_at: float = field(default=-math.inf, init=False)
     not_before: float = field(default=-math.inf, init=False)
-    is_placed: bool = field(default=False, init=False)
+    is_registered: bool = field(default=False, init=False)
     group: WorkspaceGroup | None = field(default=None, init=False)
-    alone_until: float = field(init=False)
+    singly_until: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.alone_until = -math.inf if isinstance(self.key, str) else math.inf
+        self.singly_until = -math.inf if isinstance(self.key, str) else math.inf
 
     def add(self, wait: Wait) -> None:
         """Add a wait."""
@@ -116,21 +116,21 @@ class PollTarget(_Pollable):
     def end(self, wait: Wait) -> None:
         """Remove a wait that is over, and complete the future that its caller awaits."""
         if self.remove(wait):
-            over, wait.over = wait.over, None
-            if not over.done():
-                over.set_result(None)
+            future, wait.future = wait.future, None
+            if not future.done():
+                future.set_result(None)
 
-    def stands_for_first_poll(self, wait: Wait, now: float) -> bool:
+    def spares_first_poll(self, wait: Wait, now: float) -> bool:
         """Return whether a new wait uses the newest result instead of a first poll of its own."""
         return now - self.result_at < wait.policy.initial or now < self.not_before
 
     def note_failure(self) -> None:
-        """Begin the pause after a failed poll: until the earliest ``again_at`` of the waits."""
-        self.not_before = min((wait.again_at for wait in self.waits), default=-math.inf)
+        """Begin the pause after a failed poll: until the earliest ``pause_until`` of the waits."""
+        self.not_before = min((wait.pause_until for wait in self.waits), default=-math.inf)
 
     def fits_group(self, now: float) -> bool:
         """Return whether a poll of its group's list would serve it."""
-        return self.alone_until <= now and not self.whole
+        return self.singly_until <= now and not self.needs_object
 
     def serving(self, now: float) -> Pollable:
         """Return its group if the group's poll serves this target now, else the target itself."""
@@ -155,32 +155,33 @@ class PollTarget(_Pollable):
 class WorkspaceGroup(_Pollable):
     """The poll targets of one workspace, and whether its list is polled for them.
 
-    The list is polled while there are at least ``few`` targets, but not for ``APART`` seconds after
-    a list poll that failed, that was the ``REFUSALS``-th 429 in a row, or whose response was too
-    large for the number of targets. With ``few`` 1, no response is too large.
+    The list is polled while there are at least ``list_threshold`` targets, but not for
+    ``SINGLY_SECONDS`` after a list poll that failed, that was the ``REFUSALS``-th 429 in a row, or
+    whose response was too large for the number of targets. With ``list_threshold`` 1, no response
+    is too large.
 
     Attributes:
         name: The workspace's id, None for batches whose workspace is not known.
-        few: Least number of targets for which the list is polled.
+        list_threshold: Least number of targets for which the list is polled.
         check: Checks the list against single polls, None for no checks.
         targets: Its targets; the first is the next to be checked.
         first: The target that decides when the list is polled next.
         missed: Whether all targets must be planned anew after the result is shown, as a target
             joined or became due meanwhile.
-        apart_until: Until when all targets are polled singly.
+        singly_until: Until when all targets are polled singly.
         held_until: When the list may be polled again after a 429.
 
     """
 
     name: str | None
-    few: float
+    list_threshold: float
     check: ListCheck | None = None
     targets: dict[PollTarget, None] = field(factory=dict, init=False)
     first: PollTarget | None = field(default=None, init=False)
     missed: bool = field(default=False, init=False)
-    apart_until: float = field(default=-math.inf, init=False)
+    singly_until: float = field(default=-math.inf, init=False)
     held_until: float = field(default=-math.inf, init=False)
-    _asked: list[PollTarget] = field(factory=list, init=False)  # for the poll under way
+    _requested: list[PollTarget] = field(factory=list, init=False)  # for the poll under way
     _unserved: list[PollTarget] = field(factory=list, init=False)  # missing from the result shown
     _refusals: int = field(default=0, init=False)
     _told: str = field(default="", init=False)
@@ -194,37 +195,37 @@ class WorkspaceGroup(_Pollable):
 
     def is_listed(self, now: float) -> bool:
         """Return whether its list is polled for its targets."""
-        return len(self.targets) >= self.few and now >= self.apart_until
+        return len(self.targets) >= self.list_threshold and now >= self.singly_until
 
-    def take_apart(self, now: float) -> None:
-        """Poll its targets singly for ``APART`` seconds, or longer if already decided."""
-        self.apart_until = max(self.apart_until, now + APART)
+    def poll_singly(self, now: float) -> None:
+        """Poll its targets singly for ``SINGLY_SECONDS``, or longer if already decided."""
+        self.singly_until = max(self.singly_until, now + SINGLY_SECONDS)
 
     def take_result(self, result: GroupResult, now: float) -> str | None:
         """Take in the result of a list poll; return a text to log, None for none."""
         self.stage = SHOWN if result.found else IDLE  # no poll begins while a result is shown
-        for target in self._asked:  # a target missing from the list still needs a poll
-            target.asked = target.asked or target.key not in result.found
-        self._asked = []
+        for target in self._requested:  # a target missing from the list still needs a poll
+            target.poll_requested = target.poll_requested or target.key not in result.found
+        self._requested = []
         return self._judge(result, now)
 
     def serve(self, target: PollTarget, now: float) -> bool:
-        """Return whether a list poll sent now serves a target; it then answers ``asked``, too."""
+        """Return whether a list poll sent now serves a target; it answers ``poll_now``, too."""
         if target.stage or not target.fits_group(now):
             return False
-        if target.asked:
-            target.asked = False
-            self._asked.append(target)
+        if target.poll_requested:
+            target.poll_requested = False
+            self._requested.append(target)
         return True
 
     def result_of(self, target: PollTarget, result: GroupResult, now: float) -> PollResult | None:
         """Return a target's result from a list poll, None if missing or not needed."""
         found = result.found.get(target.key)
         if found is not None:
-            target.alone_until = -math.inf
+            target.singly_until = -math.inf
         elif result.failure is None and not result.again:
-            target.alone_until = now + APART
-        if target.stage or target.whole:  # the target is polled singly
+            target.singly_until = now + SINGLY_SECONDS
+        if target.stage or target.needs_object:  # the target is polled singly
             return None
         if found is None:
             self._unserved.append(target)
@@ -248,20 +249,21 @@ class WorkspaceGroup(_Pollable):
             self._refusals += 1
             if self._refusals < REFUSALS:
                 self.held_until = now + result.refused_for
-                return self._news(f"are held back for {result.refused_for:.3g} s: {reason}")
-        elif reason is None and self.few > 1 and result.size > HEAVY * max(served, 1):
-            reason = f"{result.size} bytes for {served} are too heavy"
+                return self._news(f"are not polled for {result.refused_for:.3g} s: {reason}")
+        elif reason is None and self.list_threshold > 1 and result.size > HEAVY * max(served, 1):
+            reason = f"the list has {result.size} bytes, too many for {served} batches"
         self._refusals = 0
         if reason is not None:
-            self.take_apart(now)
+            self.poll_singly(now)
         reason = reason or result.gave_up
         if reason is None:
             return self._news("are polled as a group")
-        return self._news(f"are polled singly for {APART:g} s: {reason}")
+        return self._news(f"are polled singly for {SINGLY_SECONDS:g} s: {reason}")
 
     def _news(self, text: str) -> str | None:
         told, self._told = self._told, text
-        return None if text == told else f"{self.name or 'unknown'}: {len(self.targets)} {text}"
+        where = f"workspace {self.name}" if self.name else "unknown workspaces"
+        return None if text == told else f"batches of {where} ({len(self.targets)}) {text}"
 
 
 Pollable: TypeAlias = PollTarget | WorkspaceGroup

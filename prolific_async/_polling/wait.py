@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define, field
 
-from prolific_async._http.retry import hint, may_poll_again, pauses
+from prolific_async._http.retry import capped_retry_after, may_poll_again, pauses
 from prolific_async._logging import log as _log
 from prolific_async._messages import brief
 from prolific_async._polling.kept_errors import summary
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prolific_async._polling.deadline import Deadline
-    from prolific_async._polling.kinds import Event, Story, Verdict
+    from prolific_async._polling.kinds import ErrorArgs, Event, Verdict
     from prolific_async._polling.poll_results import PollResult
     from prolific_async._polling.wait_listeners import WaitListeners
     from prolific_async.models import WaitStatus
@@ -53,11 +53,11 @@ class Wait:
         random: Returns a number from 0 to 1, the share of the largest jitter.
         due: When the wait needs its next poll, inf for no more.
         deadline: When to call ``expire``, inf for never.
-        wants_whole: Whether polls must read the whole object, as one has shown an end status.
-        again_at: When the pause after a failed poll is over for this wait.
+        needs_object: Whether polls must read the whole object, as one has shown an end status.
+        pause_until: When the pause after a failed poll is over for this wait.
         outcome: The object that the wait returns, or its error; None while it goes on.
         polls: Number of its polls so far.
-        over: The future that its caller awaits; only the poller and the target use it.
+        future: The future that its caller awaits; only the poller and the target use it.
 
     """
 
@@ -72,11 +72,11 @@ class Wait:
     random: Callable[[], float] = random.random
     due: float = field(init=False)
     deadline: float = field(init=False)
-    again_at: float = field(init=False)
-    wants_whole: bool = field(default=False, init=False)
+    pause_until: float = field(init=False)
+    needs_object: bool = field(default=False, init=False)
     outcome: Any = field(default=None, init=False)
     polls: int = field(default=0, init=False)
-    over: Any = field(default=None, init=False)
+    future: Any = field(default=None, init=False)
     _status: WaitStatus | None = field(default=None, init=False)
     _gap: float = field(init=False)
     _failures: int = field(default=0, init=False)
@@ -87,7 +87,7 @@ class Wait:
     _known: tuple[WaitStatus | None, ...] = field(init=False)  # statuses that need no warning
 
     def __attrs_post_init__(self) -> None:
-        self.due = self.again_at = self.time.started
+        self.due = self.pause_until = self.time.started
         self.deadline = self.time.at
         self._gap = self.policy.initial
         self._known = self.verdict.pending
@@ -95,7 +95,7 @@ class Wait:
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         """Take in the result of a poll sent at ``sent``, for this wait or for others."""
         if result.error is not None:
-            self.again_at = now + self._gap
+            self.pause_until = now + self._gap
         if self.time.polls_left != math.inf and sent < self.time.started:
             return  # with a timeout of 0, a wait makes a poll of its own
         if result.status is None and result.value is not None and self._status is None:
@@ -118,7 +118,7 @@ class Wait:
         ending = self._ending
         polling = cut is not None
         has_failed = ending is not None and self._status in self.verdict.failed
-        late = self.time.was_slept_through(now, self.due, on_its_way=polling or held)
+        late = self.time.missed_last_poll(now, self.due, on_its_way=polling or held)
         if late and not has_failed:
             self.time = self.time.extended(now, polling=polling)
             self.due, self.deadline = now, self.time.at
@@ -126,7 +126,7 @@ class Wait:
         self._ending = None
         if ending is not None:
             if has_failed:
-                self._end(ending, self.verdict.failure(self._story(now), None))
+                self._end(ending, self.verdict.failure(self._error_args(now), None))
                 return
             self._tell(ending, 0.0 if polling else None)
         if cut is not None:
@@ -138,7 +138,7 @@ class Wait:
         """End the wait with a WaitFailedError, whose cause is the given error."""
         ending, self._ending = self._ending, None
         event = None if ending is None else self._tell(ending, None, later=True)
-        self._set(WaitFailedError(*self._story(now)), error, event)
+        self._set(WaitFailedError(*self._error_args(now)), error, event)
 
     def _take_in(self, result: PollResult, now: float, shared: float | None = None) -> None:
         """Take in a result; ``shared`` is when the poll was sent, None if it was for this wait."""
@@ -154,7 +154,7 @@ class Wait:
             return
         self._failures, self._pauses = 0, None
         verdict = self.verdict
-        if status in verdict.ends:
+        if status in verdict.terminal:
             self._take_end(poll, result, now, is_ready=status in verdict.ready)
             return
         if self._status not in verdict.unstarted:
@@ -162,7 +162,7 @@ class Wait:
         else:
             self._uninitialised_since = min(self._uninitialised_since, now)
             if now - self._uninitialised_since >= self.policy.uninitialised_grace:
-                self._end(poll, verdict.not_started(*self._story(now)))
+                self._end(poll, verdict.not_started(*self._error_args(now)))
                 return
         if status not in self._known:
             self._known += (status,)
@@ -177,10 +177,10 @@ class Wait:
         if is_ready and value is not None:
             self._end(poll, value)
         elif not is_ready and job is not None:
-            self._end(poll, self.verdict.failure(self._story(now), job))
+            self._end(poll, self.verdict.failure(self._error_args(now), job))
         else:
             self._ending = poll
-            self.wants_whole = True
+            self.needs_object = True
             self.due = now
 
     def _follow_up(self, ending: _Poll, result: PollResult, now: float) -> None:
@@ -191,7 +191,7 @@ class Wait:
         if shown in verdict.ready and value is not None and status in verdict.ready:
             self._end(ending, value)
         elif shown in verdict.failed and (result.error is not None or status in verdict.failed):
-            self._end(ending, verdict.failure(self._story(now), value))
+            self._end(ending, verdict.failure(self._error_args(now), value))
         else:  # the newer response wins
             self._tell(ending, 0.0)
             if self.outcome is None:  # a callback may have ended the wait
@@ -209,9 +209,9 @@ class Wait:
             self._pauses = pauses(self.retry)
         self._failures += 1
         if not may_poll_again(error) or self._failures > self.policy.max_consecutive_failures:
-            self._end(poll, WaitFailedError(*self._story(now)), error)
+            self._end(poll, WaitFailedError(*self._error_args(now)), error)
             return
-        asked = hint(error, self.retry)
+        asked = capped_retry_after(error, self.retry)
         self._go_on(poll, now, error, max(next(self._pauses), asked), asked)
 
     def _go_on(
@@ -226,15 +226,16 @@ class Wait:
     ) -> None:
         """Plan the next poll: after gap or pause, the last one sooner, but not before ``floor``."""
         policy, gap, time = self.policy, self._gap, self.time
-        self.again_at = now + (max(gap, pause) if pause else gap)
+        self.pause_until = now + (max(gap, pause) if pause else gap)
         if time.polls_left != math.inf:
-            self._few_left(poll, now, error, floor)
+            self._count_down(poll, now, error, floor)
             return
         if gap < policy.maximum:
             self._gap = policy.following(gap)
         gap = policy.jittered(gap, self.random())
         if not gap >= 0:
-            raise ValueError(f"{type(policy).__name__}.jittered gave no gap: {gap!r}")
+            name = type(policy).__name__
+            raise ValueError(f"{name}.jittered must return seconds, 0 or more: {gap!r}")
         due = now + (max(gap, pause) if pause else gap)
         if due > time.last_poll:
             due = max(time.last_poll, now + floor)
@@ -242,15 +243,17 @@ class Wait:
             self.due = math.inf
             self._tell(poll, None, error)
         else:
-            self.due = self.again_at = due
+            self.due = self.pause_until = due
             self._tell(poll, due - now, error)
 
-    def _few_left(self, poll: _Poll, now: float, error: ProlificError | None, floor: float) -> None:
+    def _count_down(
+        self, poll: _Poll, now: float, error: ProlificError | None, floor: float
+    ) -> None:
         """Count a poll down, and plan the next one without a gap; time out if none is left."""
         self.time = self.time.after_poll()
         due = now + floor
         goes_on = self.time.polls_left > 0 and due < self.deadline
-        self.due = self.again_at = due if goes_on else math.inf
+        self.due = self.pause_until = due if goes_on else math.inf
         self._tell(poll, floor if goes_on else None, error)
         if not goes_on:
             self._time_out(now)
@@ -291,8 +294,8 @@ class Wait:
 
     def _time_out(self, now: float) -> None:
         newest = self._events[-1][-1] if self._events else None
-        self._set(WaitTimeoutError(*self._story(now)), newest, None)
+        self._set(WaitTimeoutError(*self._error_args(now)), newest, None)
 
-    def _story(self, now: float) -> Story:
+    def _error_args(self, now: float) -> ErrorArgs:
         """Return the first arguments of a WaitError; its events are added later."""
         return id_of(self.key), self._status, now - self.time.started, self.polls, ()

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from prolific_async._json.slices import TimeSlices
-from prolific_async._polling.sliced_work import FEW
+from prolific_async._polling.sliced_work import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -44,7 +44,7 @@ class WaitRunner:
 
     def start(self, wait: Wait) -> asyncio.Future[None]:
         """Start a wait, and return a future that is done when the wait has its outcome."""
-        poller, listeners = self._here(), wait.listeners
+        poller, listeners = self._current_poller(), wait.listeners
         if listeners is None:
             return poller.start(wait)
         listeners.begin()
@@ -59,7 +59,7 @@ class WaitRunner:
 
     async def ended(self, waits: Iterable[Wait]) -> AsyncGenerator[Wait]:
         """Start waits, and yield each when it is over."""
-        poller = self._here()
+        poller = self._current_poller()
         ended: asyncio.Queue[Wait] = asyncio.Queue()
         going = dict.fromkeys(waits)
         try:
@@ -67,7 +67,7 @@ class WaitRunner:
             for number, wait in enumerate(going, 1):
                 self.start(wait).add_done_callback(partial(_put, ended, wait))
                 # Never let a few start alone, not even the last: they would be polled singly.
-                if number % FEW == 0 and len(going) - number >= FEW:
+                if number % CHUNK == 0 and len(going) - number >= CHUNK:
                     await slices.yield_if_due()
             while going:
                 wait = await ended.get()
@@ -84,7 +84,7 @@ class WaitRunner:
         At most 10,000 waits are read from the stream and not yet yielded; ``context`` is the
         context in which the stream is read.
         """
-        poller = self._here()
+        poller = self._current_poller()
         ended: asyncio.Queue[Wait | None] = asyncio.Queue()
         going: dict[Wait, None] = {}
         room = asyncio.Semaphore(_STREAMED)
@@ -125,19 +125,19 @@ class WaitRunner:
     def poll_now(self, key: Key) -> None:
         """Make the next poll of a target due now."""
         if self._poller is not None:
-            self._here().poll_now(key)
+            self._current_poller().poll_now(key)
 
     async def close(self, reason: ConfigurationError) -> None:
         """End every wait with a WaitFailedError; return when all polls have ended."""
         if self._poller is not None:
-            poller = self._here()
+            poller = self._current_poller()
             poller.close(reason)
             try:
                 await poller.settled()
             finally:
                 self._poller = None  # a later wait needs a new one, which a closed client refuses
 
-    def _here(self) -> Poller:
+    def _current_poller(self) -> Poller:
         """Return the poller of the running event loop; make one if there is none."""
         loop = asyncio.get_running_loop()
         if self._poller is None or self._loop is not loop:

@@ -80,7 +80,9 @@ class CopySearch:
         found = await self.batches_of(source.workspace_id, name, since)
         return namesakes(found, name.strip(), source, self._api.prefix)
 
-    async def made_in(self, workspace_id: str, name: str) -> tuple[dict[str, Found], ServiceTime]:
+    async def named_in_workspace(
+        self, workspace_id: str, name: str
+    ) -> tuple[dict[str, Found], ServiceTime]:
         """Return the batches of a workspace that have a name, by id, and the service's clock.
 
         Raises:
@@ -201,16 +203,16 @@ class CallStart:
         """The earliest ``created_at`` of a batch that may be new, in seconds since 1970."""
         return -math.inf if self._utc_now is not None else self._began - _SKEW
 
-    def may_precede(self, batch: Found) -> bool:
+    def may_be_new(self, batch: Found) -> bool:
         """Return whether a batch may have been made since the call began."""
         return _made_since(self.earliest, batch)
 
-    def precedes(self, batch: Found) -> bool:
+    def is_new(self, batch: Found) -> bool:
         """Return whether a batch was made since the call began, or its time cannot be read."""
         return _made_since(self._began, batch)
 
-    def surely_precedes(self, batch: Batch) -> bool:
-        """Return whether a batch for which ``precedes`` holds is surely new."""
+    def is_surely_new(self, batch: Batch) -> bool:
+        """Return whether a batch for which ``is_new`` holds is surely new."""
         return self._utc_now is None or (
             batch.status is BatchStatus.UNINITIALISED
             and batch.created_at.timestamp() <= self._utc_now() + _ROUNDED

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prolific_async._recovery.copy_search import CopySearch
 from prolific_async._recovery.duplicate import Duplicator
-from prolific_async._recovery.named_copies import Duplicates, NamedCopies
+from prolific_async._recovery.named_copies import NamedCopies, SourceCopies
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -95,5 +95,5 @@ class Copying:
             source: The batch that was copied, if it was read before.
 
         """
-        search = Duplicates(self._search, self._duplicator, source)
+        search = SourceCopies(self._search, self._duplicator, source)
         return await search.find_copies(source_id, name=name)

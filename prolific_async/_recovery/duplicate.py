@@ -106,7 +106,7 @@ class PendingDuplicates:
         """Return whether a batch was returned as a copy not long ago."""
         return batch_id in self.copies
 
-    def is_alone(self, pending: PendingDuplicate) -> bool:
+    def is_only_call_for_name(self, pending: PendingDuplicate) -> bool:
         """Return whether no other call of this client can have made a copy with the same name.
 
         Always False for the default name, which copies of other clients have, too.
@@ -115,7 +115,7 @@ class PendingDuplicates:
             return False
         return not (pending.name.endswith(_DEFAULT_SUFFIX) and None in self._names)
 
-    def latest(self, name: str, now: float) -> float | None:
+    def latest_possible_run(self, name: str, now: float) -> float | None:
         """Return the latest loop time at which a duplicate with a name may have run, or None.
 
         This is ``now`` if such a duplicate is open, else the end of the latest lost one.
@@ -231,7 +231,9 @@ class Duplicator:
                 pending.may_have_run = may_have_run(failure)
                 if not pending.may_have_run:
                     raise
-                candidates, is_sure = await self._find(search, searched_id, pending)
+                candidates, is_sure = await self._find(
+                    search, searched_id, pending, call_of(failure)
+                )
                 if not is_sure:
                     raise unknown_outcome(failure, candidates) from failure
                 (copy,) = candidates.batches
@@ -256,15 +258,20 @@ class Duplicator:
     async def _batches_in(
         self, workspace_id: str, pending: PendingDuplicate
     ) -> tuple[CallStart, dict[str, Found]]:
-        found, time = await self._search.made_in(workspace_id, pending.name or "")
+        found, time = await self._search.named_in_workspace(workspace_id, pending.name or "")
         return CallStart(time.date, time.at - pending.began, self._utc_now), found
 
     async def _find(
-        self, search: _Search, searched_id: str, pending: PendingDuplicate
+        self,
+        search: _Search,
+        searched_id: str,
+        pending: PendingDuplicate,
+        call: tuple[str, str],
     ) -> tuple[Copies, bool]:
         """Return the batches that may be the copy, and whether there is one that surely is it.
 
         Searches again while no batch is new: the POST may still be running, or the list may lag.
+        ``call`` is the method and path of the POST, for the log.
         """
         candidates: dict[str, Found] = {}
         for pause in islice(chain((0.0,), pauses(self._retry)), self._retry.max_attempts):
@@ -279,18 +286,22 @@ class Duplicator:
             # An invalid workspace id or a callback of the application can raise anything: the
             # caller must still learn that the POST may have run.
             except Exception as failure:  # noqa: BLE001
-                _log.error("the search for a lost copy is broken", exc_info=failure)
+                _log.error(
+                    "%s %s: the search for the batch it may have made raised an unexpected error",
+                    *call,
+                    exc_info=failure,
+                )
                 break
             candidates = {
                 batch_id: batch
                 for batch_id, batch in named.items()
-                if start.may_precede(batch) and not self._pending.is_taken(batch_id)
+                if start.may_be_new(batch) and not self._pending.is_taken(batch_id)
             }
-            new = copies_of({key: one for key, one in candidates.items() if start.precedes(one)})
+            new = copies_of({key: one for key, one in candidates.items() if start.is_new(one)})
             if (
                 len(new) == len(new.batches) == 1
-                and self._pending.is_alone(pending)
-                and start.surely_precedes(new.batches[0])
+                and self._pending.is_only_call_for_name(pending)
+                and start.is_surely_new(new.batches[0])
             ):
                 return new, True
             if new.batches:  # else search again: an unreadable one may be half written yet

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from prolific_async.export_models import Export
     from prolific_async.policies import RetryPolicy
 
-_MOST = 10  # exports that a batch can have
+_MAX_EXPORTS = 10  # exports that a batch can have
 _FULL = "a batch has at most ten exports, so delete one of batches.exports()"
-_CUT = 1.0  # seconds; the service may cut the fraction of a second from the filter's times
+_ROUNDING = 1.0  # seconds; the service may cut the fraction of a second from the filter's times
 
 
 class ExportStarter:
@@ -100,7 +100,7 @@ class ExportStarter:
         if not isinstance(failure, APIStatusError) or isinstance(failure, NotFoundError):
             return
         listed = await self._list(batch_id)
-        if listed is not None and len(listed.exports) >= _MOST:
+        if listed is not None and len(listed.exports) >= _MAX_EXPORTS:
             vars(failure)["advice"] = _FULL
 
     async def _find(
@@ -130,7 +130,7 @@ class ExportStarter:
         try:
             return await self._api.list(batch_id)
         except ProlificError as error:
-            _log.info("the exports of a batch could not be listed: %s", error)
+            _log.info("the exports of batch %s could not be listed: %s", batch_id, error)
             return None
 
     def _by_service(self, listed: Exports, began: float) -> float:
@@ -162,4 +162,4 @@ def _has_filter(export: Export, wanted: dict[str, str]) -> bool:
 
 
 def _is_same(found: datetime, given: str) -> bool:
-    return abs((found - datetime.fromisoformat(given)).total_seconds()) < _CUT
+    return abs((found - datetime.fromisoformat(given)).total_seconds()) < _ROUNDING

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @define(eq=False, repr=False)
-class Duplicates:
+class SourceCopies:
     """Duplicates one batch and searches for its copies; reads the batch at most once."""
 
     _search: CopySearch
@@ -91,7 +91,7 @@ class NamedCopies:
             source: The batch to copy, if it was read before; else the first search reads it.
 
         """
-        duplicates = Duplicates(self._search, self._duplicator, source)
+        duplicates = SourceCopies(self._search, self._duplicator, source)
         path = duplicate_batch(source_id, prefix=self._api.prefix).path
         return NamedCopy(duplicates, source_id, name, path=path, settle_seconds=settle_seconds)
 
@@ -110,7 +110,7 @@ class NamedCopies:
         """
         copy = self.named_copy(source_id, name, settle_seconds=settle_seconds, source=source)
         now = asyncio.get_running_loop().time
-        latest = self._pending.latest(name, now())
+        latest = self._pending.latest_possible_run(name, now())
         if latest is not None and latest + settle_seconds > now():
             copy.assume_sent(latest)
         try:

@@ -190,8 +190,11 @@ def test_an_upload_url_is_read() -> None:
     assert (link.method, link.content_type, import_id) == ("PUT", "text/plain", "i-1")
     assert link.expires == 1000 + 60
     older = read_url({"upload_url": LINK}, "rows.jsonl")
-    assert (older.link.method, older.link.content_type) == ("PUT", "application/x-ndjson")
-    assert (older.link.expires, older.import_id) == (None, None)
+    assert (older.presigned_url.method, older.presigned_url.content_type) == (
+        "PUT",
+        "application/x-ndjson",
+    )
+    assert (older.presigned_url.expires, older.import_id) == (None, None)
 
 
 def test_a_link_is_in_no_repr_and_no_pickle() -> None:

@@ -269,7 +269,7 @@ def test_what_breaks_leaves_no_file(
     account.inject("GET", "/responses", Fault(cut=700))
     ran = cli("batch", "responses", answered, "--output", str(path), "--overwrite")
     assert (ran.code, ran.out) == (4, "")
-    assert "after 1 response, which another call yields again" in ran.err
+    assert "after 1 response had been yielded; another call starts over" in ran.err
     assert path.read_text() == "old"
     assert left(tmp_path) == ["a.jsonl"]
 

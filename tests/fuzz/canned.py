@@ -86,7 +86,7 @@ class Canned:
 
 def verbs(canned: Canned) -> Batches:
     transport = cast("Transport", canned)
-    state = ClientState.new(transport, AT_ONCE, few=math.inf)
+    state = ClientState.new(transport, AT_ONCE, list_threshold=math.inf)
     return Batches(transport, AT_ONCE, PollPolicy(), state)
 
 

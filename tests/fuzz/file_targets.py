@@ -147,7 +147,7 @@ def refusal(data: bytes) -> None:
     status = _STATUSES[2 + data[0] % (len(_STATUSES) - 2)] if data else 403
     body = data[1:].replace(TOKEN.encode(), b"").decode(errors="replace")
     headers = {"Content-Type": "application/xml", "Server": body[:100]}
-    error = storage.refused(_GET, status, headers, body, PresignedUrl(_LINK, method="GET"))
+    error = storage.status_error(_GET, status, headers, body, PresignedUrl(_LINK, method="GET"))
     check_told(error)
     assert SECRET not in f"{error} {vars(error)}".lower()
 

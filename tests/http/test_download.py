@@ -74,10 +74,10 @@ class File:
 
 async def read(server: FileServer, **settings: Any) -> File:
     file = File()
-    get_link = settings.pop("get_link", server.get_link)
+    get_url = settings.pop("get_url", server.get_url)
     async with (
         sender(**settings) as made,
-        aclosing(Download(made, PATH, get_link).pieces()) as pieces,
+        aclosing(Download(made, PATH, get_url).pieces()) as pieces,
     ):
         async for piece in pieces:
             file.add(piece)
@@ -319,11 +319,11 @@ async def test_no_connection_is_an_error(port: int) -> None:
     ],
 )
 async def test_a_url_that_must_not_be_used_is_not(link: PresignedUrl, problem: str) -> None:
-    async def get_link() -> PresignedUrl:
+    async def get_url() -> PresignedUrl:
         return link
 
     async with file_server(TEXT) as server:
-        error = await failure(server, get_link=get_link)
+        error = await failure(server, get_url=get_url)
     assert error.problems[0].startswith(problem)
     assert server.received == []
 
@@ -371,7 +371,7 @@ async def test_a_stall_says_so() -> None:
 async def test_a_slow_reader_is_no_stall() -> None:
     async with file_server(LONG) as server, sender(request_timeout=0.03) as made:
         file = File()
-        async with aclosing(Download(made, PATH, server.get_link).pieces()) as pieces:
+        async with aclosing(Download(made, PATH, server.get_url).pieces()) as pieces:
             async for piece in pieces:
                 file.add(piece)
                 await asyncio.sleep(0.04 if len(file.totals) < 3 else 0)
@@ -404,14 +404,14 @@ def numbers(server: FileServer) -> list[str]:
 async def test_a_link_that_has_expired_is_not_used() -> None:
     async with file_server(TEXT) as server:
         links = Links(server, 0, None)
-        assert bytes((await read(server, get_link=links)).content) == TEXT
+        assert bytes((await read(server, get_url=links)).content) == TEXT
         assert numbers(server) == ["1"]  # only just given: the storage decides
 
 
 async def test_a_link_that_expires_in_the_middle_is_replaced() -> None:
     async with file_server(TEXT, cuts=iter([50, 50])) as server:
         links = Links(server, 0, 0, None)
-        file = await read(server, get_link=links)
+        file = await read(server, get_url=links)
     assert bytes(file.content) == TEXT
     assert numbers(server) == ["1", "2", "3"]
     assert server.asked == ["", "bytes=50-", "bytes=100-"]
@@ -420,14 +420,14 @@ async def test_a_link_that_expires_in_the_middle_is_replaced() -> None:
 async def test_a_refusal_because_of_expiry_is_followed_by_a_new_link() -> None:
     async with file_server(TEXT, answers=[EXPIRED]) as server:
         links = Links(server)
-        file = await read(server, get_link=links, retry=RetryPolicy(max_attempts=1))
+        file = await read(server, get_url=links, retry=RetryPolicy(max_attempts=1))
     assert bytes(file.content) == TEXT
     assert numbers(server) == ["1", "2"]
 
 
 async def test_a_new_link_that_is_refused_as_expired_is_an_error() -> None:
     async with file_server(TEXT, answers=[EXPIRED] * 2) as server:
-        error = await failure(server, get_link=Links(server))
+        error = await failure(server, get_url=Links(server))
     assert isinstance(error, PermissionDeniedError)
     assert numbers(server) == ["1", "2"]
 
@@ -438,7 +438,7 @@ async def test_a_new_link_that_is_refused_as_expired_is_an_error() -> None:
 @pytest.mark.parametrize("before", [True, False])
 async def test_closing_the_client_ends_a_download(*, before: bool) -> None:
     async with file_server(TEXT, cuts=iter([50]), stall=9) as server, sender() as made:
-        pieces = Download(made, PATH, server.get_link).pieces()
+        pieces = Download(made, PATH, server.get_url).pieces()
         while not (await anext(pieces)).data:
             pass
         closing = asyncio.ensure_future(made.close())
@@ -452,7 +452,7 @@ async def test_closing_the_client_ends_a_download(*, before: bool) -> None:
 
 async def test_closing_the_client_ends_a_download_that_is_there_already() -> None:
     async with file_server(TEXT) as server, sender() as made:
-        pieces = Download(made, PATH, server.get_link).pieces()
+        pieces = Download(made, PATH, server.get_url).pieces()
         await anext(pieces)  # the head, with which all of a small file comes
         await asyncio.sleep(0.01)
         await made.close()
@@ -464,7 +464,7 @@ async def test_a_closed_client_asks_for_nothing() -> None:
     async with file_server(TEXT) as server, sender() as made:
         await made.close()
         with pytest.raises(ConfigurationError, match="closed"):
-            await anext(Download(made, PATH, server.get_link).pieces())
+            await anext(Download(made, PATH, server.get_url).pieces())
     assert server.received == []
 
 
@@ -489,7 +489,7 @@ async def standing(answer: bytes) -> AsyncIterator[tuple[FileServer, asyncio.Eve
 
 async def test_leaving_early_gives_the_connection_back() -> None:
     async with standing(HALF) as (server, gone), sender() as made:
-        async with aclosing(Download(made, PATH, server.get_link).pieces()) as pieces:
+        async with aclosing(Download(made, PATH, server.get_url).pieces()) as pieces:
             async for piece in pieces:
                 if piece.data:
                     break
@@ -501,7 +501,7 @@ async def test_leaving_early_gives_the_connection_back() -> None:
 async def test_closing_the_client_closes_the_connection_of_a_download_that_nobody_goes_on() -> None:
     async with standing(HALF) as (server, gone):
         async with sender() as made:
-            pieces = Download(made, PATH, server.get_link).pieces()
+            pieces = Download(made, PATH, server.get_url).pieces()
             while not (await anext(pieces)).data:
                 pass
         async with asyncio.timeout(2):
@@ -513,7 +513,7 @@ async def test_closing_the_client_closes_the_connection_of_a_download_that_nobod
 async def test_the_log_shows_no_link(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with file_server(TEXT, cuts=iter([50]), answers=[EXPIRED]) as server:
-        await read(server, get_link=Links(server))
+        await read(server, get_url=Links(server))
     assert f"GET {PATH}: 200 in" in caplog.text
     assert f"GET {PATH}: 206 in" in caplog.text
     assert SECRET not in caplog.text

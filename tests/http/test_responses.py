@@ -136,11 +136,12 @@ def test_a_long_response_above_the_bound_is_a_decode_error() -> None:
 
 
 def test_a_body_that_is_not_json_is_reported_with_its_content_type() -> None:
-    for sent, told in ((headers(), "of no type"), (headers(**{"Content-Type": "a/b"}), "a/b")):
+    of_a_type = headers(**{"Content-Type": "a/b"})
+    for sent, told in ((headers(), "without a Content-Type"), (of_a_type, "but a/b")):
         with pytest.raises(DecodeError) as raised:
             decode(SETUP, 200, sent, b"\xff")
         (problem,) = raised.value.problems
-        assert problem.startswith(f"$: not readable JSON but {told} (")
+        assert problem.startswith(f"$: not readable JSON, {told} (")
         assert "0xff" in problem
 
 

@@ -15,9 +15,9 @@ from prolific_async._api import batches as api
 from prolific_async._http import responses
 from prolific_async._http.request import Request
 from prolific_async._http.retry import (
+    capped_retry_after,
     did_not_run,
     get_again,
-    hint,
     may_have_run,
     may_poll_again,
     pauses,
@@ -160,8 +160,8 @@ def test_a_pause_lies_below_the_bound(policy: RetryPolicy) -> None:
     ("asked", "seconds"), [(None, 0.0), ("0", 0.0), ("5", 5.0), ("7", 7.0), ("9" * 30, 7.0)]
 )
 def test_a_hint_is_capped_by_the_policy(asked: str | None, seconds: float) -> None:
-    assert hint(answered(503, asked), RetryPolicy(retry_after_cap=7)) == seconds
-    assert hint(SAMPLES[DecodeError], RetryPolicy()) == 0
+    assert capped_retry_after(answered(503, asked), RetryPolicy(retry_after_cap=7)) == seconds
+    assert capped_retry_after(SAMPLES[DecodeError], RetryPolicy()) == 0
 
 
 def test_pauses_are_drawn_from_the_whole_of_the_bound() -> None:

@@ -94,7 +94,7 @@ class FakeWait(Wait):
         self.gap = gap
         policy: Any = SimpleNamespace(initial=fresh)  # may be 0 here
         self.policy = policy
-        self.wants_whole = whole
+        self.needs_object = whole
         now = asyncio.get_running_loop().time()
         self.due = now
         self.deadline = math.inf if timeout is None else now + timeout
@@ -113,7 +113,7 @@ class FakeWait(Wait):
         self.must_go_on("observes")
         self.sent.append(round(sent - START, 6))
         self.seen.append((round(now - START, 6), PollResult(result.status, None, result.error)))
-        self.due = self.again_at = now + self.gap
+        self.due = self.pause_until = now + self.gap
         if result.status is READY.status:
             self._finish("ready", now)
 
@@ -157,7 +157,7 @@ class Service:
     def __init__(
         self,
         *,
-        few: float = 8,
+        list_threshold: float = 8,
         at_once: int = 50,
         seconds: float = 0.1,
         group_of: Callable[[str], str | None] = lambda _: "home",
@@ -178,7 +178,9 @@ class Service:
         self.running = 0
         self.most = 0
         source: Any = self
-        self.poller = Poller(source, KnownWorkspaces(group_of), few=few, at_once=at_once)
+        self.poller = Poller(
+            source, KnownWorkspaces(group_of), list_threshold=list_threshold, at_once=at_once
+        )
         self.scheduler = self.poller._scheduler
         self.scheduler.groups.have_checks = checks_lists
 
@@ -271,7 +273,7 @@ async def nothing_left(poller: Poller) -> None:
     await asyncio.sleep(0)
     scheduler = poller._scheduler
     assert not scheduler.targets
-    assert not scheduler.groups.by_name
+    assert not scheduler.groups.by_workspace
     assert not scheduler._heap
     assert not scheduler._old
     assert not scheduler._workspaces.awaited

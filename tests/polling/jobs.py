@@ -18,7 +18,7 @@ from prolific_async._http.rate_limiter import RateLimiter
 from prolific_async._http.request import Request
 from prolific_async._json.converter import JsonModel
 from prolific_async._polling.kinds import Kind, Verdict
-from prolific_async._polling.wait_verbs import Awaited, WaitVerbs
+from prolific_async._polling.wait_methods import Awaited, WaitMethods
 from prolific_async.errors import (
     JobFailedError,
     NothingUploadedError,
@@ -31,7 +31,7 @@ from tests.polling.fakes import clock, note_sent
 if TYPE_CHECKING:
     from prolific_async import StatusEvent
     from prolific_async._http.request import Poll
-    from prolific_async._polling.kinds import Story, TargetKey
+    from prolific_async._polling.kinds import ErrorArgs, TargetKey
 
 EVERY_SECOND = PollPolicy(initial=1, maximum=1, factor=1, jitter=0, timeout=100)
 RETRY = RetryPolicy(initial=0.001, maximum=0.002)
@@ -60,13 +60,13 @@ class Dataset(Bindable, JsonModel):
     status: DatasetStatus | None = None
 
 
-def import_error(story: Story, job: Any) -> WaitError:
+def import_error(args: ErrorArgs, job: Any) -> WaitError:
     kinds: dict[Any, Any] = {
         JobStatus.PARTIAL: PartialImportError,
         JobStatus.PENDING_SCHEMA: SchemaNeededError,
     }
-    kind = kinds.get(story[1], JobFailedError)
-    error: WaitError = kind(*story) if kind is SchemaNeededError else kind(*story, job)
+    kind = kinds.get(args[1], JobFailedError)
+    error: WaitError = kind(*args) if kind is SchemaNeededError else kind(*args, job)
     return error
 
 
@@ -139,7 +139,7 @@ DATASET = Kind(
         ready=(DatasetStatus.READY,),
         failed=(DatasetStatus.ERROR,),
         pending=(DatasetStatus.PROCESSING, DatasetStatus.UNINITIALISED),
-        failure=lambda story, dataset: JobFailedError(*story, dataset),
+        failure=lambda args, dataset: JobFailedError(*args, dataset),
         unstarted=(DatasetStatus.UNINITIALISED,),
         not_started=NothingUploadedError,
     ),
@@ -152,7 +152,7 @@ SYNC = Kind(
         ready=(JobStatus.COMPLETE,),
         failed=(JobStatus.FAILED,),
         pending=(JobStatus.QUEUED, JobStatus.PROCESSING),
-        failure=lambda story, job: JobFailedError(*story, job),
+        failure=lambda args, job: JobFailedError(*args, job),
     ),
 )
 
@@ -208,11 +208,11 @@ class Network:
 class Jobs:
     """A client's waits for jobs."""
 
-    def __init__(self, *, limit: float | None = None, few: float = 8) -> None:
+    def __init__(self, *, limit: float | None = None, list_threshold: float = 8) -> None:
         self.network = Network(limit)
         transport: Any = self.network
-        self.state = ClientState.new(transport, RETRY, few=few)
-        self.waiter: WaitVerbs[Any] = WaitVerbs(
+        self.state = ClientState.new(transport, RETRY, list_threshold=list_threshold)
+        self.waiter: WaitMethods[Any] = WaitMethods(
             self.state.waits, self.state.pending.copies, transport.request_timeout, RETRY
         )
         self.events: list[StatusEvent] = []

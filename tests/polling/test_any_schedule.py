@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prolific_async._polling.poll_results import GroupResult, PollResult
-from prolific_async._polling.targets import APART, HEAVY
+from prolific_async._polling.targets import HEAVY, SINGLY_SECONDS
 from tests.polling.fakes import (
     BROKEN,
     PENDING,
@@ -55,8 +55,8 @@ class Rounds:
 class World(Service):
     """A service with random results, and a model of what the poller may do."""
 
-    def __init__(self, chance: random.Random, few: float, at_once: int) -> None:
-        super().__init__(few=few, at_once=at_once, group_of=self.name_of)
+    def __init__(self, chance: random.Random, list_threshold: float, at_once: int) -> None:
+        super().__init__(list_threshold=list_threshold, at_once=at_once, group_of=self.name_of)
         self.chance = chance
         self.at_once = at_once
         self.names: dict[str, str | None] = {}
@@ -214,13 +214,17 @@ class ModelWaiter(FakeWait):
 
 
 async def any_schedule(
-    rounds: Rounds, actions: list[tuple[int, str, int]], seed: int, few: float, at_once: int
+    rounds: Rounds,
+    actions: list[tuple[int, str, int]],
+    seed: int,
+    list_threshold: float,
+    at_once: int,
 ) -> None:
-    world = World(random.Random(seed), few, at_once)
+    world = World(random.Random(seed), list_threshold, at_once)
     for action in actions:
         await world.act(*action)
     world.kind = True
-    await asyncio.sleep(2 * APART)
+    await asyncio.sleep(2 * SINGLY_SECONDS)
     for wait in world.all:
         world.check(wait.is_over, f"{wait.key} hangs")
     assert world.problems == []
@@ -247,12 +251,12 @@ ACTIONS = st.lists(
 @given(
     actions=ACTIONS,
     seed=st.integers(0, 2**16),
-    few=st.sampled_from((1, 3, 8, float("inf"))),
+    list_threshold=st.sampled_from((1, 3, 8, float("inf"))),
     at_once=st.sampled_from((1, 2, 5, 50)),
 )
 def test_any_schedule(
-    actions: list[tuple[int, str, int]], seed: int, few: float, at_once: int
+    actions: list[tuple[int, str, int]], seed: int, list_threshold: float, at_once: int
 ) -> None:
     rounds = Rounds()
     with asyncio.Runner(loop_factory=rounds.loop) as runner:
-        runner.run(any_schedule(rounds, actions, seed, few, at_once))
+        runner.run(any_schedule(rounds, actions, seed, list_threshold, at_once))

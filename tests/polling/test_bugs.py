@@ -160,7 +160,7 @@ def test_a_log_handler_that_raises_leaves_no_wait_hanging(count: int) -> None:
 def test_the_timer_goes_on_after_a_bug(count: int, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        service = Service(few=math.inf)
+        service = Service(list_threshold=math.inf)
         polls = service.scheduler.polls
 
         def broken(*_: object) -> Iterator[None]:

@@ -49,9 +49,9 @@ def test_without_a_deadline_no_poll_is_the_last_one() -> None:
 
 def test_a_poll_was_slept_through_if_it_was_due_by_now() -> None:
     time = Deadline.after(0, 100, 30)
-    due = {due: time.was_slept_through(105, due, on_its_way=False) for due in (99, 105, 106)}
+    due = {due: time.missed_last_poll(105, due, on_its_way=False) for due in (99, 105, 106)}
     assert due == {99: True, 105: True, 106: False}
-    assert not time.was_slept_through(105, math.inf, on_its_way=False)
+    assert not time.missed_last_poll(105, math.inf, on_its_way=False)
 
 
 @pytest.mark.parametrize(("timeout", "late"), [(100, 1.0), (10, 0.5), (1, 0.099)])
@@ -59,9 +59,9 @@ def test_a_poll_on_its_way_is_cut_off_unless_the_deadline_is_long_past(
     timeout: float, late: float
 ) -> None:
     time = Deadline.after(0, timeout, 30)
-    assert not time.was_slept_through(timeout + late, 0, on_its_way=True)
-    assert time.was_slept_through(timeout + late + 0.01, 0, on_its_way=True)
-    assert not time.was_slept_through(timeout + 1000, math.inf, on_its_way=True)
+    assert not time.missed_last_poll(timeout + late, 0, on_its_way=True)
+    assert time.missed_last_poll(timeout + late + 0.01, 0, on_its_way=True)
+    assert not time.missed_last_poll(timeout + 1000, math.inf, on_its_way=True)
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def test_a_poll_on_its_way_is_cut_off_unless_the_deadline_is_long_past(
 def test_a_deadline_is_extended_once(polling: bool, timeout: float, left: int) -> None:  # noqa: FBT001
     time = Deadline.after(0, timeout, 30).extended(50, polling=polling)
     assert (time.started, time.at, time.last_poll, time.polls_left) == (0, 51, 51, left)
-    assert not time.was_slept_through(1000, 60, on_its_way=False)
+    assert not time.missed_last_poll(1000, 60, on_its_way=False)
     time = time.after_poll()
     assert (time.started, time.at, time.last_poll, time.polls_left) == (0, 51, 51, left - 1)
-    assert not time.was_slept_through(1000, 60, on_its_way=True)
+    assert not time.missed_last_poll(1000, 60, on_its_way=True)
 
 
 def test_after_a_poll_a_deadline_may_still_be_extended() -> None:
@@ -92,7 +92,7 @@ def batch(status: str = "READY") -> Batch:
 class Service:
     """Real waits on a real poller, with polls that take a tenth of a second."""
 
-    def __init__(self, *, few: float = 8, at_once: int = 50) -> None:
+    def __init__(self, *, list_threshold: float = 8, at_once: int = 50) -> None:
         self.seconds = 0.1
         self.status = PENDING
         self.failures: list[ConnectionLostError] = []
@@ -101,7 +101,12 @@ class Service:
         self.polls: list[float] = []  # when they were sent
         self.listed: list[float] = []
         source: Any = self
-        self.poller = Poller(source, KnownWorkspaces(lambda _: "home"), few=few, at_once=at_once)
+        self.poller = Poller(
+            source,
+            KnownWorkspaces(lambda _: "home"),
+            list_threshold=list_threshold,
+            at_once=at_once,
+        )
 
     def failed(self, _key: str, error: ProlificError) -> PollResult:
         return failed_poll(error)
@@ -344,7 +349,7 @@ async def test_many_waits_share_their_late_polls(service: Service) -> None:
 
 def test_late_single_polls_end_after_a_second() -> None:
     async def main() -> None:
-        service = Service(few=float("inf"), at_once=2)
+        service = Service(list_threshold=float("inf"), at_once=2)
         waits = [service.start(f"b{number}") for number in range(30)]
         await asyncio.sleep(8)
         polls = len(service.polls)
@@ -438,11 +443,11 @@ def test_a_blocked_loop_does_not_hide_that_a_batch_is_ready(verb: Any, count: in
 # --- one last poll for many ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("few", [8, math.inf])
+@pytest.mark.parametrize("list_threshold", [8, math.inf])
 @pytest.mark.parametrize("keys", [1, 300])
-def test_last_polls_within_a_second_are_shared(keys: int, few: float) -> None:
+def test_last_polls_within_a_second_are_shared(keys: int, list_threshold: float) -> None:
     async def main() -> None:
-        service = Service(few=few)
+        service = Service(list_threshold=list_threshold)
         waits = []
         for number in range(300):
             waits.append(service.start(f"b{number % keys}", timeout=60))
@@ -455,7 +460,7 @@ def test_last_polls_within_a_second_are_shared(keys: int, few: float) -> None:
         assert all(isinstance(wait.outcome, WaitTimeoutError) for wait in waits)
         if keys == 1:
             assert len(service.polls) <= 13
-        elif few == 8:
+        elif list_threshold == 8:
             assert service.polls == []
             assert len(service.listed) <= 13
         # Each was polled in the last two seconds before its deadline, and hardly after.

@@ -10,7 +10,7 @@ import pytest
 
 from prolific_async._polling.list_polls import PATIENCE
 from prolific_async._polling.poll_results import GroupResult, PollResult
-from prolific_async._polling.targets import APART, HEAVY, REFUSALS, WorkspaceGroup
+from prolific_async._polling.targets import HEAVY, REFUSALS, SINGLY_SECONDS, WorkspaceGroup
 from tests.polling.fakes import (
     CLOSED,
     PENDING,
@@ -72,7 +72,7 @@ async def test_a_batch_missing_from_the_list_is_polled_singly_for_a_minute() -> 
     service = Service()
     service.missing = {"k3"}
     service.start(10)
-    await asyncio.sleep(APART - 1)
+    await asyncio.sleep(SINGLY_SECONDS - 1)
     assert {key for _, key in service.singles} == {"k3"}
     assert service.at("k3")[:3] == [0.1, 3.2, 6.3]
     assert all("k3" not in keys for _, _, keys in service.group_polls[1:])
@@ -116,12 +116,12 @@ def test_a_group_is_polled_singly_for_a_minute(why: str) -> None:
         assert len(service.singles) == (10 if why == "failed" else 0)
         assert all(wait.seen for wait in waits)
         assert all(seen.error is None for wait in waits for _, seen in wait.seen)
-        await asyncio.sleep(APART - 2.5)
+        await asyncio.sleep(SINGLY_SECONDS - 2.5)
         assert service.group_poll_times == [0]
         assert 180 <= len(service.singles) <= 200
         await asyncio.sleep(10)
         assert len(service.group_poll_times) > 1
-        assert APART < service.group_poll_times[1] < APART + 6
+        assert SINGLY_SECONDS < service.group_poll_times[1] < SINGLY_SECONDS + 6
         so_far = len(service.singles)
         await asyncio.sleep(30)
         assert len(service.singles) == so_far
@@ -133,10 +133,10 @@ def test_a_group_is_polled_singly_for_a_minute(why: str) -> None:
 
 @poller_test
 async def test_a_group_of_one_is_polled_singly_for_a_minute_too() -> None:
-    service = Service(few=1)
+    service = Service(list_threshold=1)
     service.groups = [GroupResult(failure="broken")]
     service.start(1)
-    await asyncio.sleep(APART - 1)
+    await asyncio.sleep(SINGLY_SECONDS - 1)
     assert service.group_poll_times == [0]
     assert len(service.singles) > 15
     service.poller.close(CLOSED)
@@ -175,11 +175,13 @@ async def test_delayed_single_polls_do_not_extend_the_time_of_a_group_poll() -> 
     await nothing_left(service.poller)
 
 
-@pytest.mark.parametrize(("few", "patience"), [(1, math.inf), (2, PATIENCE)])
-def test_a_group_poll_has_no_time_limit_only_with_strategy_list(few: int, patience: float) -> None:
+@pytest.mark.parametrize(("list_threshold", "patience"), [(1, math.inf), (2, PATIENCE)])
+def test_a_group_poll_has_no_time_limit_only_with_strategy_list(
+    list_threshold: int, patience: float
+) -> None:
     async def main() -> None:
-        service = Service(few=few)
-        service.start(few)
+        service = Service(list_threshold=list_threshold)
+        service.start(list_threshold)
         await asyncio.sleep(1)
         assert service.patiences == [patience]
         service.poller.close(CLOSED)
@@ -227,7 +229,7 @@ async def test_a_group_that_is_refused_three_times_is_polled_singly() -> None:
     await asyncio.sleep(12)
     assert service.group_poll_times == [0, 5.1, 10.2]
     assert [when for when, _ in service.singles] == [10.3] * 10
-    await asyncio.sleep(APART + 4)
+    await asyncio.sleep(SINGLY_SECONDS + 4)
     assert len(service.group_poll_times) > 3
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
@@ -336,8 +338,8 @@ class WholeAfter(FakeWait):
 
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         super().observe(result, now, sent)
-        self.wants_whole = len(self.seen) == 1
-        if self.wants_whole:
+        self.needs_object = len(self.seen) == 1
+        if self.needs_object:
             self.due = now
 
 
@@ -363,7 +365,7 @@ class Later(FakeWait):
 
     def observe(self, result: PollResult, now: float, sent: float = math.inf) -> None:
         super().observe(result, now, sent)
-        self.wants_whole = self.next_gap is not None
+        self.needs_object = self.next_gap is not None
         self.due = math.inf if self.next_gap is None else now + self.next_gap
 
 
@@ -495,7 +497,7 @@ async def test_unknown_workspaces_are_found() -> None:
         ("b", 20),
         ("c", 20),
     ]
-    assert set(service.scheduler.groups.by_name) == {"a", "b", "c"}
+    assert set(service.scheduler.groups.by_workspace) == {"a", "b", "c"}
     service.poller.close(CLOSED)
     await nothing_left(service.poller)
 
@@ -827,7 +829,7 @@ async def test_poll_now_for_a_separate_target_survives_a_poll_of_its_group() -> 
     service.start(20, gap=10)
     await asyncio.sleep(5)
     service.poller.poll_now("k3")
-    (group,) = service.scheduler.groups.by_name.values()
+    (group,) = service.scheduler.groups.by_workspace.values()
     assert isinstance(group, WorkspaceGroup)
     # Comes first, in this very moment.
     assert service.scheduler._queue(group, asyncio.get_running_loop().time())

@@ -26,7 +26,7 @@ from prolific_async import (
 )
 from prolific_async._api.batches import get_batch, get_batch_status
 from prolific_async._polling.kinds import BATCH_VERDICT, Kind
-from prolific_async._polling.wait_verbs import Awaited, WaitVerbs, awaited_job
+from prolific_async._polling.wait_methods import Awaited, WaitMethods, awaited_job
 from prolific_async.errors import (
     ConfigurationError,
     ConnectionLostError,
@@ -413,7 +413,7 @@ async def test_a_thousand_jobs_and_a_thousand_batches_wait_side_by_side() -> Non
 
 @poller_test
 async def test_jobs_join_no_group_whatever_the_strategy() -> None:
-    it = Jobs(few=1)
+    it = Jobs(list_threshold=1)
     for number in range(20):
         it.shows(f"/batches/b/syncs/s{number}", PROCESSING, "complete")
     await asyncio.gather(*(it.wait(awaited_job(SYNC, f"s{number}", "b")) for number in range(20)))
@@ -474,7 +474,7 @@ async def test_jobs_of_a_client_are_polled_beside_its_batches(sim: Simulator) ->
     quick = PollPolicy(initial=0.01, maximum=0.02)
     async with ProlificClient(sim.token, base_url=sim.url, poll=quick) as client:
         batches = client.batches
-        waiter: WaitVerbs[Batch] = WaitVerbs(
+        waiter: WaitMethods[Batch] = WaitMethods(
             batches.shared.waits, {}, client._transport.request_timeout, RetryPolicy()
         )
         rules = _validation.wait_rules(5, None, None, default=quick)

@@ -47,7 +47,7 @@ def test_checks_are_due_half_a_minute_after_the_first_list_and_then_each_minute(
         a_target("not shown"),
         a_target(waits=()),
         a_target(stage=POLLED),
-        a_target(whole=True),
+        a_target(needs_object=True),
     ],
 )
 def test_only_a_target_that_is_shown_and_waited_for_is_checked(unfit: PollTarget) -> None:
@@ -307,7 +307,7 @@ async def test_a_wait_that_leaves_during_its_check_stops_no_other_check() -> Non
 
 @poller_test
 async def test_the_only_target_of_a_list_is_checked_too() -> None:
-    service = make_service(few=1)
+    service = make_service(list_threshold=1)
     list_shows(service)
     waits = service.start(1, gap=3.0)
     await asyncio.sleep(20)

@@ -15,7 +15,7 @@ from prolific_async import BatchStatus, PollPolicy, RetryPolicy, WaitFailedError
 from prolific_async._json.slices import TimeSlices
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
-from prolific_async._polling.sliced_work import FEW, SlicedWork
+from prolific_async._polling.sliced_work import CHUNK, SlicedWork
 from prolific_async._polling.targets import WorkspaceGroup
 from tests.costs import LIMIT, held_by
 from tests.polling.fakes import KnownWorkspaces, note_sent, real_wait
@@ -48,7 +48,7 @@ class Load:
         self.futures: list[asyncio.Future[None]] = []
         self.waits: list[Wait] = []
         source: Any = self
-        self.poller = Poller(source, KnownWorkspaces(self.group_of), few=8, at_once=50)
+        self.poller = Poller(source, KnownWorkspaces(self.group_of), list_threshold=8, at_once=50)
 
     def group_of(self, key: str) -> str | None:
         return self.groups.get(key)
@@ -243,10 +243,10 @@ async def test_waits_that_begin_while_a_list_is_shown_are_served() -> None:
 
 
 async def test_a_group_that_is_due_is_planned_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    load = Load(many(3 * FEW))
+    load = Load(many(3 * CHUNK))
     await load.start()
     await load.polled()
-    (group,) = load.poller._scheduler.groups.by_name.values()
+    (group,) = load.poller._scheduler.groups.by_workspace.values()
     assert isinstance(group, WorkspaceGroup)
     assert group.first is not None
     (wait,) = group.first.waits
@@ -273,10 +273,10 @@ async def test_a_slice_is_a_number_of_things_if_its_time_is_over(
     done: list[int] = []
     slices: list[int] = []
     work = SlicedWork(lambda: slices.append(len(done)))
-    work.each(range(2 * FEW + 1), done.append)
-    assert len(done) == FEW
+    work.each(range(2 * CHUNK + 1), done.append)
+    assert len(done) == CHUNK
     await work.drained()
-    assert slices == [FEW, 2 * FEW, 2 * FEW + 1]
+    assert slices == [CHUNK, 2 * CHUNK, 2 * CHUNK + 1]
 
 
 def test_drained_does_not_wait_when_the_work_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +285,7 @@ def test_drained_does_not_wait_when_the_work_is_done(monkeypatch: pytest.MonkeyP
     async def main() -> None:
         began = asyncio.get_running_loop().time()
         work = SlicedWork(lambda: None)
-        work.each(range(2 * FEW), abs)
+        work.each(range(2 * CHUNK), abs)
         assert work.jobs
         await work.drained()
         assert asyncio.get_running_loop().time() == began
@@ -376,6 +376,6 @@ async def test_later_slices_run_in_the_context_of_no_caller() -> None:
 
     whose.set("mine")
     work = SlicedWork(lambda: None)
-    work.each([0.0005] * 3 * FEW, act)
+    work.each([0.0005] * 3 * CHUNK, act)
     await work.drained()
     assert (seen[0], seen[-1]) == ("mine", "nobody's")

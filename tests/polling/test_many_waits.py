@@ -590,7 +590,7 @@ async def test_a_response_that_is_not_a_list_is_logged_as_a_failure(
 @pytest.mark.parametrize(
     ("spoilt", "why"),
     [
-        (None, "nothing shows which belong together"),
+        (None, "no list that was read shows two of the batches"),
         ("/batches", "GET /api/v1/data-collection/batches was answered with 500"),
         ("", "lost its connection"),
     ],
@@ -609,8 +609,10 @@ async def test_a_failed_search_for_workspaces_is_logged_with_its_reason(
         sim.inject("GET", spoilt or f"/{ids[0]}", fault, times=2)
     caplog.set_level(logging.INFO, "prolific_async")
     await client.batches.wait_all(ids)
-    (told,) = [text for text in caplog.messages if text.startswith("unknown: 12 are")]
-    assert told.startswith("unknown: 12 are polled singly for 60 s: ")
+    (told,) = [
+        text for text in caplog.messages if text.startswith("batches of unknown workspaces (12)")
+    ]
+    assert told.startswith("batches of unknown workspaces (12) are polled singly for 60 s: ")
     assert why in told
 
 

@@ -13,7 +13,7 @@ import pytest
 from prolific_async import PollPolicy, RetryPolicy
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
-from prolific_async._polling.targets import APART
+from prolific_async._polling.targets import SINGLY_SECONDS
 from prolific_async._polling.wait_runner import WaitRunner
 from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import ConfigurationError, ProlificError, RequestTimeoutError
@@ -259,12 +259,12 @@ async def test_what_is_kept_of_a_list_is_forgotten_with_its_group() -> None:
     await nothing_left(service.poller)
 
 
-@pytest.mark.parametrize(("few", "count"), [(33, 40), (50, 100)])
-def test_all_that_is_due_at_a_time_counts(few: int, count: int) -> None:
+@pytest.mark.parametrize(("list_threshold", "count"), [(33, 40), (50, 100)])
+def test_all_that_is_due_at_a_time_counts(list_threshold: int, count: int) -> None:
     """However many targets the timer finds due at once."""
 
     async def main() -> None:
-        service = Service(few=few)
+        service = Service(list_threshold=list_threshold)
         waits = service.start(count)
         await asyncio.sleep(1)
         assert service.singles == []
@@ -466,7 +466,7 @@ async def test_a_cancelled_future_of_a_wait_does_no_harm() -> None:
 
 @poller_test
 async def test_polls_under_way_are_bounded_and_the_queue_drains() -> None:
-    service = Service(few=float("inf"), at_once=5)
+    service = Service(list_threshold=float("inf"), at_once=5)
     waits = service.start(1000, gap=1000)
     await asyncio.sleep(19)
     assert service.most == 5
@@ -479,7 +479,7 @@ async def test_polls_under_way_are_bounded_and_the_queue_drains() -> None:
 
 @poller_test
 async def test_deadlines_are_kept_whatever_is_under_way() -> None:
-    service = Service(few=float("inf"), at_once=2, seconds=10)
+    service = Service(list_threshold=float("inf"), at_once=2, seconds=10)
     waits = [FakeWait(f"k{number}", timeout=1 + number / 8) for number in range(8)]
     futures = [service.poller.start(wait) for wait in waits]
     await asyncio.wait(futures)
@@ -489,7 +489,7 @@ async def test_deadlines_are_kept_whatever_is_under_way() -> None:
 
 @poller_test
 async def test_slots_of_polls_that_ended_are_used() -> None:
-    service = Service(few=float("inf"), at_once=2, seconds=10)
+    service = Service(list_threshold=float("inf"), at_once=2, seconds=10)
     hasty = service.start(2, timeout=1)
     (patient,) = service.start(1, first=2)
     service.shown["k2"] = READY
@@ -526,10 +526,13 @@ def test_a_poll_that_raises_leaves_no_wait_hanging(
             assert isinstance(waits[0].ended.__cause__, ZeroDivisionError)
             assert "waiting for k0 is broken" in caplog.messages
         else:
-            assert "home: 10 are polled singly for 60 s: ZeroDivisionError()" in caplog.messages
+            assert (
+                "batches of workspace home (10) are polled singly for 60 s: ZeroDivisionError()"
+                in caplog.messages
+            )
         broken[0] = False
         service.shown = {f"k{number}": READY for number in range(count)}
-        await asyncio.sleep(2 * APART)
+        await asyncio.sleep(2 * SINGLY_SECONDS)
         assert all(future.done() for future in futures)
         assert all(future.exception() is None for future in futures)
         await nothing_left(service.poller)
@@ -550,9 +553,11 @@ def test_a_poll_that_other_code_cancels_leaves_no_wait_hanging(
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         service.shown = {wait.key: READY for wait in waits}
-        await asyncio.sleep(2 * APART)
+        await asyncio.sleep(2 * SINGLY_SECONDS)
         assert all(wait.is_over for wait in waits)
-        told = ["home: 10 are polled singly for 60 s: the poll was broken off"]
+        told = [
+            "batches of workspace home (10) are polled singly for 60 s: the poll was broken off"
+        ]
         assert caplog.messages == (told if count == 10 else [])
         await nothing_left(service.poller)
 
@@ -596,11 +601,13 @@ async def test_a_wait_whose_poll_other_code_cancelled_may_leave() -> None:
     await nothing_left(service.poller)
 
 
-@pytest.mark.parametrize("few", [8, float("inf")])
-def test_after_a_jump_of_the_clock_deadlines_are_kept_without_a_burst(few: float) -> None:
+@pytest.mark.parametrize("list_threshold", [8, float("inf")])
+def test_after_a_jump_of_the_clock_deadlines_are_kept_without_a_burst(
+    list_threshold: float,
+) -> None:
     async def main() -> None:
         loop: Any = asyncio.get_running_loop()
-        service = Service(few=few, at_once=10)
+        service = Service(list_threshold=list_threshold, at_once=10)
         patient = service.start(100)
         hasty = service.start(100, timeout=50)
         await asyncio.sleep(20)
@@ -624,12 +631,12 @@ def test_state_of_a_closed_loop_does_not_disturb_the_next_loop() -> None:
         return Service()
 
     polls = run(service())
-    waits = WaitRunner(lambda: Poller(polls, Workspaces(), few=8, at_once=5))
+    waits = WaitRunner(lambda: Poller(polls, Workspaces(), list_threshold=8, at_once=5))
 
     async def leave_behind() -> asyncio.Future[None]:
         wait = FakeWait("k")
         wait.due = asyncio.get_running_loop().time() + 10
-        return waits._here().start(wait)
+        return waits._current_poller().start(wait)
 
     async def go_on() -> None:
         waits.poll_now("k")

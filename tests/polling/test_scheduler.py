@@ -13,7 +13,7 @@ from prolific_async import PollPolicy, RetryPolicy
 from prolific_async._polling.list_polls import ListPolls
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import Scheduler
-from prolific_async._polling.sliced_work import FEW
+from prolific_async._polling.sliced_work import CHUNK
 from prolific_async._polling.targets import IDLE, POLLED, SHOWN, PollTarget, WorkspaceGroup
 from prolific_async._polling.workspaces import Workspaces
 from tests.polling.fakes import PENDING, READY, real_wait
@@ -35,8 +35,8 @@ class OneWorkspace(Workspaces):
         return "home"
 
 
-def a_scheduler(few: float = 8) -> Scheduler:
-    return Scheduler(OneWorkspace(), few)
+def a_scheduler(list_threshold: float = 8) -> Scheduler:
+    return Scheduler(OneWorkspace(), list_threshold)
 
 
 def add(
@@ -104,7 +104,7 @@ def test_a_read_of_the_whole_batch_is_queued_without_the_timer() -> None:
     target.stage = IDLE
     wait.observe(READY, 6)
     assert scheduler.plan(target, 6)
-    assert (target.stage, target.whole, scheduler.next_time) == (POLLED, True, math.inf)
+    assert (target.stage, target.needs_object, scheduler.next_time) == (POLLED, True, math.inf)
 
 
 def test_eight_batches_of_a_workspace_are_due_as_one_list() -> None:
@@ -148,7 +148,11 @@ def test_a_wait_is_forgotten_with_its_target() -> None:
     assert scheduler.remove(second, 0) is target
     assert isinstance(target, PollTarget)
     assert not scheduler.plan(target, 0)
-    assert (scheduler.targets, scheduler.groups.by_name, scheduler.next_time) == ({}, {}, math.inf)
+    assert (scheduler.targets, scheduler.groups.by_workspace, scheduler.next_time) == (
+        {},
+        {},
+        math.inf,
+    )
     assert scheduler.pop_ended_groups() == []
 
 
@@ -170,13 +174,17 @@ def test_a_group_begins_with_the_second_batch_of_a_workspace_and_ends_with_the_l
         assert scheduler.remove(wait, 2) is target
         scheduler.plan(target, 2)
     assert scheduler.pop_ended_groups() == [group]
-    assert (scheduler.targets, scheduler.groups.by_name, scheduler.next_time) == ({}, {}, math.inf)
+    assert (scheduler.targets, scheduler.groups.by_workspace, scheduler.next_time) == (
+        {},
+        {},
+        math.inf,
+    )
 
 
-@pytest.mark.parametrize("few", [1, 8])
-def test_a_workspace_that_becomes_known_makes_a_group(few: int) -> None:
+@pytest.mark.parametrize("list_threshold", [1, 8])
+def test_a_workspace_that_becomes_known_makes_a_group(list_threshold: int) -> None:
     known = Workspaces()
-    scheduler = Scheduler(known, few)
+    scheduler = Scheduler(known, list_threshold)
     for key in ("b0", "b1"):
         add(scheduler, key, 0)
     assert known.awaited == {"b0", "b1"}
@@ -186,9 +194,9 @@ def test_a_workspace_that_becomes_known_makes_a_group(few: int) -> None:
     assert {target.group and target.group.name for target in targets} == {None}
     known.learn_all(("b0", "b1"), "home")
     groups = [scheduler.groups.of(target) for target in targets]
-    assert groups == ([None, targets[1].group] if few > 1 else [targets[0].group] * 2)
+    assert groups == ([None, targets[1].group] if list_threshold > 1 else [targets[0].group] * 2)
     assert [target.group and target.group.name for target in targets] == ["home"] * 2
-    assert list(scheduler.groups.by_name) == ["home"]
+    assert list(scheduler.groups.by_workspace) == ["home"]
     assert known.awaited == set()
 
 
@@ -269,7 +277,7 @@ def test_leaving_wakes_nobody_unless_the_whole_batch_was_needed() -> None:
     polled(scheduler, target, 1)
     assert scheduler.remove(first, 2) is None
     assert scheduler.next_time == 11
-    second.wants_whole = True
+    second.needs_object = True
     assert scheduler.remove(second, 3) is None
     assert scheduler.next_time == 3
 
@@ -280,7 +288,7 @@ def test_a_group_that_is_not_due_any_more_lets_its_targets_be_planned() -> None:
     first, whole, *_ = group.targets
     assert group.first is first
     wait_of(first).due = 20
-    wait_of(whole).wants_whole = True
+    wait_of(whole).needs_object = True
     assert due(scheduler, 11) == [whole]
     assert (group.when, group.stage) == (11, IDLE)
     assert due(scheduler, 11) == [group]
@@ -292,7 +300,7 @@ def test_a_target_whose_workspace_became_known_is_planned_with_its_new_group() -
     unknown = a_group(scheduler)
     targets = list(unknown.targets)
     known.learn_all([target.key for target in targets[:7]], "home")
-    wait_of(targets[1]).wants_whole = True
+    wait_of(targets[1]).needs_object = True
     assert due(scheduler, 11) == [targets[1]]
     assert [target.workspace_id for target in targets] == ["home"] * 7 + [None]
 
@@ -342,7 +350,7 @@ def test_a_target_that_comes_to_need_the_whole_batch_as_its_list_is_queued_is_po
     things = popped(scheduler, 0)
     polls = (poll for poll in scheduler.polls(things, 0) if poll is not None)
     assert isinstance(next(polls), WorkspaceGroup)
-    waits[3].wants_whole = True
+    waits[3].needs_object = True
     assert list(polls) == [scheduler.targets["b3"]]
 
 
@@ -352,7 +360,7 @@ def test_no_whole_batch_is_polled_at_the_deadline() -> None:
     (target,) = due(scheduler, 0)
     assert isinstance(target, PollTarget)
     target.stage = IDLE
-    wait.wants_whole, wait.due = True, 20
+    wait.needs_object, wait.due = True, 20
     assert not scheduler.plan(target, 20)
     assert not target.stage
     wait.due = 19
@@ -362,7 +370,7 @@ def test_no_whole_batch_is_polled_at_the_deadline() -> None:
 def test_a_batch_that_a_list_lacked_is_scheduled_alone_until_its_pause_is_over() -> None:
     scheduler = a_scheduler()
     target = next(iter(a_group(scheduler, 9).targets))
-    target.alone_until = 5
+    target.singly_until = 5
     scheduler.plan(target, 4.9)
     assert target.when == 11
     scheduler.plan(target, 5)
@@ -393,7 +401,7 @@ def test_a_group_is_polled_singly_until_its_pause_is_over() -> None:
     scheduler = a_scheduler()
     group = a_group(scheduler)
     target = next(iter(group.targets))
-    group.apart_until = 5
+    group.singly_until = 5
     scheduler.plan(target, 4.9)
     assert target.when == 11
     scheduler.plan(target, 5)
@@ -456,7 +464,7 @@ def test_after_a_list_poll_that_nobody_needed_the_targets_are_planned() -> None:
     scheduler = a_scheduler()
     group = a_group(scheduler)
     _, whole, *_ = group.targets
-    wait_of(whole).wants_whole = True
+    wait_of(whole).needs_object = True
 
     async def main() -> list[Step]:
         task: Any = asyncio.get_running_loop().create_future()
@@ -486,7 +494,7 @@ async def test_before_a_list_poll_of_many_targets_the_loop_gets_its_turns(
 ) -> None:
     monkeypatch.setattr("prolific_async._json.slices._SLICE", -1.0)
     scheduler = a_scheduler()
-    group = a_group(scheduler, 3 * FEW + 1)
+    group = a_group(scheduler, 3 * CHUNK + 1)
     turns = before = 0
 
     class Source:
@@ -507,7 +515,7 @@ def test_after_a_list_poll_only_what_is_due_is_polled() -> None:
     group = a_group(scheduler)
     whole, early, *_ = group.targets
     for target in (whole, early):
-        wait_of(target).wants_whole = True
+        wait_of(target).needs_object = True
     wait_of(early).due = 20
     failed = GroupResult(failure="HTTP 503")
     group.stage = POLLED

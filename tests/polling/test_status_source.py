@@ -98,7 +98,7 @@ def test_a_poll_that_is_cut_off_has_the_path_of_its_request(whole: bool, end: st
     error = Source().source.cut_off("b1", whole=whole)
     assert isinstance(error, RequestTimeoutError)
     assert (error.method, error.path) == ("GET", f"{API.prefix}{PATH}/b1{end}")
-    assert "the wait's time was over" in str(error)
+    assert "the wait's deadline came before the response" in str(error)
 
 
 # --- lists -----------------------------------------------------------------------------------
@@ -155,8 +155,8 @@ async def test_a_list_that_fails_is_no_result() -> None:
     it.api.broken["w1"] = b'{"results": 5}'
     failure = (await it.poll_list("w1", "a")).failure
     assert failure is not None
-    assert failure.startswith("no list (")
-    assert failure != "no list (None)"
+    assert failure.startswith("the response is no list of batches (")
+    assert failure != "the response is no list of batches (None)"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,10 @@ async def test_the_search_ends_after_three_batches() -> None:
     result = await it.poll_list(None, "a", "b", "c", "d", "e")
     assert it.api.requests == ["a", "w1", "b", "w2", "c", "w3"]
     assert set(result.found) == {"a", "b", "c"}
-    assert (result.again, result.gave_up) == (False, "nothing shows which belong together")
+    assert (result.again, result.gave_up) == (
+        False,
+        "no list that was read shows two of the batches",
+    )
 
 
 async def test_what_a_list_shows_needs_no_search_and_is_learnt_again() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.targets import (
-    APART,
     HEAVY,
     IDLE,
     POLLED,
     SHOWN,
+    SINGLY_SECONDS,
     PollTarget,
     WorkspaceGroup,
 )
@@ -23,8 +23,8 @@ GOOD, FAILED = GroupResult(size=100), GroupResult(failure="HTTP 503")
 REFUSED = GroupResult(failure="HTTP 429", refused_for=5)
 
 
-def a_group(count: int = 2, few: float = 2) -> WorkspaceGroup:
-    group = WorkspaceGroup("home", few)
+def a_group(count: int = 2, list_threshold: float = 2) -> WorkspaceGroup:
+    group = WorkspaceGroup("home", list_threshold)
     group.targets = dict.fromkeys(PollTarget(f"k{number}") for number in range(count))
     return group
 
@@ -37,14 +37,14 @@ def group() -> WorkspaceGroup:
 def test_only_changes_of_a_group_are_logged(group: WorkspaceGroup) -> None:
     polls = [GOOD, GOOD, REFUSED, REFUSED, GOOD, FAILED, FAILED, GOOD]
     assert [group.take_result(poll, 0) for poll in polls] == [
-        "home: 2 are polled as a group",
+        "batches of workspace home (2) are polled as a group",
         None,
-        "home: 2 are held back for 5 s: HTTP 429",
+        "batches of workspace home (2) are not polled for 5 s: HTTP 429",
         None,
-        "home: 2 are polled as a group",
-        "home: 2 are polled singly for 60 s: HTTP 503",
+        "batches of workspace home (2) are polled as a group",
+        "batches of workspace home (2) are polled singly for 60 s: HTTP 503",
         None,
-        "home: 2 are polled as a group",
+        "batches of workspace home (2) are polled as a group",
     ]
 
 
@@ -54,23 +54,23 @@ def test_a_list_may_be_large_for_many_waits(count: int) -> None:
     group.take_result(GroupResult(size=bound), 0)
     assert group.is_listed(0)
     told = group.take_result(GroupResult(size=bound + 1), 0)
-    assert not group.is_listed(APART - 1)
-    assert group.is_listed(APART)
+    assert not group.is_listed(SINGLY_SECONDS - 1)
+    assert group.is_listed(SINGLY_SECONDS)
     assert told is not None
-    assert told.endswith(f"60 s: {bound + 1} bytes for {count} are too heavy")
+    assert told.endswith(f"60 s: the list has {bound + 1} bytes, too many for {count} batches")
 
 
 def test_a_small_list_without_waits_is_not_too_large() -> None:
     group = a_group(0)
-    assert "heavy" not in (group.take_result(GroupResult(size=HEAVY), 0) or "")
-    assert "for 0 are too heavy" in (group.take_result(GroupResult(size=HEAVY + 1), 0) or "")
+    assert "too many" not in (group.take_result(GroupResult(size=HEAVY), 0) or "")
+    assert "too many for 0 batches" in (group.take_result(GroupResult(size=HEAVY + 1), 0) or "")
 
 
 def test_with_strategy_list_a_list_is_never_too_large() -> None:
-    group = a_group(1, few=1)
+    group = a_group(1, list_threshold=1)
     told = group.take_result(GroupResult(size=1000 * HEAVY), 0)
-    assert told == "home: 1 are polled as a group"
-    assert group.apart_until < 0
+    assert told == "batches of workspace home (1) are polled as a group"
+    assert group.singly_until < 0
 
 
 @pytest.mark.parametrize("between", [GOOD, FAILED])
@@ -89,8 +89,8 @@ def test_only_consecutive_refusals_count(group: WorkspaceGroup, between: GroupRe
 def test_a_failed_search_for_workspaces_does_not_separate_the_group(group: WorkspaceGroup) -> None:
     polls = [GroupResult(size=100, gave_up="alone"), GOOD]
     assert [group.take_result(poll, 0) for poll in polls] == [
-        "home: 2 are polled singly for 60 s: alone",
-        "home: 2 are polled as a group",
+        "batches of workspace home (2) are polled singly for 60 s: alone",
+        "batches of workspace home (2) are polled as a group",
     ]
     assert group.is_listed(0)
 
@@ -99,33 +99,36 @@ def test_a_failed_search_for_workspaces_does_not_separate_the_group(group: Works
 def test_a_group_whose_list_lags_is_polled_singly_for_good(
     group: WorkspaceGroup, later: GroupResult
 ) -> None:
-    group.apart_until = math.inf  # while a poll of it was under way
+    group.singly_until = math.inf  # while a poll of it was under way
     group.take_result(later, 0)
-    assert not group.is_listed(APART)
-    group.take_apart(0)
-    assert not group.is_listed(APART)
+    assert not group.is_listed(SINGLY_SECONDS)
+    group.poll_singly(0)
+    assert not group.is_listed(SINGLY_SECONDS)
 
 
 def test_batches_of_unknown_workspaces_are_logged_without_a_name() -> None:
-    assert WorkspaceGroup(None, 2).take_result(GOOD, 0) == "unknown: 0 are polled as a group"
+    assert (
+        WorkspaceGroup(None, 2).take_result(GOOD, 0)
+        == "batches of unknown workspaces (0) are polled as a group"
+    )
 
 
 # --- which poll serves a target --------------------------------------------------------------
 
 
 def in_group(
-    *, group: int = IDLE, alone_until: float = -math.inf, whole: bool = False
+    *, group: int = IDLE, singly_until: float = -math.inf, whole: bool = False
 ) -> PollTarget:
     home, target = a_group(0), PollTarget("k")
     home.add(target)
-    home.stage, target.alone_until, target.whole = group, alone_until, whole
+    home.stage, target.singly_until, target.needs_object = group, singly_until, whole
     return target
 
 
 def test_a_batch_that_a_list_lacked_fits_its_group_from_the_end_of_the_pause_on() -> None:
-    target = in_group(alone_until=5)
+    target = in_group(singly_until=5)
     assert [target.fits_group(now) for now in (4.9, 5, 6)] == [False, True, True]
-    target.whole = True
+    target.needs_object = True
     assert not target.fits_group(6)
 
 
@@ -134,7 +137,7 @@ def test_a_target_is_served_by_its_own_poll_or_by_its_groups() -> None:
     assert alone.serving(0) is alone
     for target in (
         in_group(group=IDLE),
-        in_group(group=POLLED, alone_until=5),
+        in_group(group=POLLED, singly_until=5),
         in_group(group=POLLED, whole=True),
     ):
         assert target.serving(0) is target
@@ -178,17 +181,17 @@ def test_a_poll_is_held_until_the_group_may_be_polled_again() -> None:
     assert not target.is_held(0)
     target.group.held_until = 5
     assert [target.is_held(now) for now in (4.9, 5)] == [True, False]
-    target.whole = True  # its own poll is not held
+    target.needs_object = True  # its own poll is not held
     assert not target.is_held(4.9)
 
 
 def test_a_pause_after_a_failure_spares_a_new_wait_its_poll_until_it_is_over() -> None:
     target, wait = PollTarget("k"), new_wait(initial=1)
-    assert not target.stands_for_first_poll(wait, 0)
+    assert not target.spares_first_poll(wait, 0)
     target.not_before = 5
-    assert [target.stands_for_first_poll(wait, now) for now in (4.9, 5)] == [True, False]
+    assert [target.spares_first_poll(wait, now) for now in (4.9, 5)] == [True, False]
     target.result_at = 4.5
-    assert [target.stands_for_first_poll(wait, now) for now in (5.4, 5.5)] == [True, False]
+    assert [target.spares_first_poll(wait, now) for now in (5.4, 5.5)] == [True, False]
 
 
 def new_wait(**policy: float) -> Any:
@@ -201,7 +204,7 @@ def test_a_list_poll_serves_the_targets_that_have_no_other_poll() -> None:
     assert group.serve(target, 0)
     target.stage = POLLED
     assert not group.serve(target, 0)
-    target.stage, target.alone_until = IDLE, 5
+    target.stage, target.singly_until = IDLE, 5
     assert not group.serve(target, 4)
     assert group.serve(target, 5)
 
@@ -211,11 +214,11 @@ def test_a_target_that_asked_and_was_not_shown_still_asks() -> None:
     group = a_group(0)
     for target in (shown, missing):
         group.add(target)
-        target.asked = True
+        target.poll_requested = True
         assert group.serve(target, 0)
-        assert target.asked is False
+        assert target.poll_requested is False
     group.take_result(GroupResult(found={"shown": PollResult()}), 0)
-    assert [target.asked for target in (shown, missing)] == [False, True]
+    assert [target.poll_requested for target in (shown, missing)] == [False, True]
 
 
 def test_a_group_shows_its_result_until_all_have_seen_it() -> None:

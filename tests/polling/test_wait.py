@@ -112,9 +112,9 @@ def test_gaps_grow_and_begin_at_the_response() -> None:
 def test_ready_is_followed_by_a_get_that_is_part_of_the_poll() -> None:
     wait = waiting()
     see(wait, PROCESSING, 1)
-    assert not wait.wants_whole
+    assert not wait.needs_object
     assert wait.observe(READY, 2) == []
-    assert (wait.wants_whole, wait.due, wait.outcome) == (True, 2, None)
+    assert (wait.needs_object, wait.due, wait.outcome) == (True, 2, None)
     event = see(wait, PollResult(BatchStatus.READY, batch()), 3)
     assert event == StatusEvent("b1", BatchStatus.READY, BatchStatus.PROCESSING, 2, 2, None)
     assert wait.outcome == batch()
@@ -138,7 +138,7 @@ def test_a_get_that_contradicts_ready_is_the_newest_poll(second: PollResult) -> 
     assert (denied.polls, denied.previous, denied.next_in) == (2, BatchStatus.READY, 1.0)
     assert denied.error is second.error
     assert wait.outcome is None
-    assert wait.wants_whole
+    assert wait.needs_object
     see(wait, PollResult(BatchStatus.READY, batch()), 4)
     assert wait.outcome == batch()
 
@@ -146,7 +146,7 @@ def test_a_get_that_contradicts_ready_is_the_newest_poll(second: PollResult) -> 
 def test_error_is_followed_by_a_get_for_its_batch() -> None:
     wait = waiting()
     assert wait.observe(FAILED, 2) == []
-    assert wait.wants_whole
+    assert wait.needs_object
     event = see(wait, PollResult(BatchStatus.ERROR, batch("ERROR")), 3)
     assert (event.polls, event.status, event.next_in) == (1, BatchStatus.ERROR, None)
     error = outcome(wait)
@@ -190,7 +190,7 @@ def test_a_wait_goes_on_by_get_after_an_unconfirmed_error(status: str, end: str)
     assert (error.polls, error.status, error.next_in) == (1, BatchStatus.ERROR, 0.0)
     assert (denied.polls, denied.status, denied.next_in) == (2, status, 1.0)
     assert wait.outcome is None
-    assert wait.wants_whole
+    assert wait.needs_object
     see(wait, PollResult(BatchStatus(end), batch(end)), 4)
     ended = wait.outcome
     assert (ended.batch if isinstance(ended, BatchFailedError) else ended) == batch(end)
@@ -625,12 +625,12 @@ def test_a_wait_keeps_its_promises_for_any_results(
         now += latency
         # Only a poll that reads the whole batch shows one.
         whole = poll.value is not None or poll.error is not None
-        if wait.wants_whole and not whole:
+        if wait.needs_object and not whole:
             status = poll.status or BatchStatus.READY
             events += wait.observe(PollResult(status, batch(status)), now)
         else:
             events += wait.observe(poll, now)
-        if wait.outcome is None and not wait.wants_whole:
+        if wait.outcome is None and not wait.needs_object:
             assert wait.due >= now
     assert [event.polls for event in events] == list(range(1, len(events) + 1))
     for before, after in pairwise(events):
@@ -661,7 +661,7 @@ def test_after_a_failure_nobody_polls_before_the_pause_is_over(
 ) -> None:
     wait = waiting(initial=3)
     see(wait, failing(status_error(429, asked)), now)
-    assert wait.again_at == now + pause
+    assert wait.pause_until == now + pause
 
 
 def test_the_backoff_is_a_pause_too_when_the_wait_makes_no_other_poll() -> None:
@@ -669,7 +669,7 @@ def test_the_backoff_is_a_pause_too_when_the_wait_makes_no_other_poll() -> None:
     waits = [waiting(initial=3, retry=retry) for _ in range(50)]
     for wait in waits:
         see(wait, failing(status_error(500)), 99.5)
-    pauses = [wait.again_at - 99.5 for wait in waits]
+    pauses = [wait.pause_until - 99.5 for wait in waits]
     assert min(pauses) >= 3
     assert max(pauses) > 10
 
@@ -694,12 +694,12 @@ def test_the_last_but_one_late_poll_is_followed_by_another_after_its_pause(
     event = see(wait, failing(error := status_error(429, pause)), 150.25)
     assert event.error is error
     if goes_on:
-        assert (event.next_in, wait.due, wait.again_at) == (pause, 150.75, 150.75)
+        assert (event.next_in, wait.due, wait.pause_until) == (pause, 150.75, 150.75)
         event = see(wait, PROCESSING, 150.9)
         assert wait.outcome.__cause__ is None
     else:
         assert outcome(wait).__cause__ is error
-    assert (event.next_in, wait.due, wait.again_at) == (None, math.inf, math.inf)
+    assert (event.next_in, wait.due, wait.pause_until) == (None, math.inf, math.inf)
     assert isinstance(wait.outcome, WaitTimeoutError)
 
 
@@ -719,7 +719,9 @@ def test_a_policy_may_ask_for_no_gap_but_not_for_a_negative_one() -> None:
     assert see(wait, PROCESSING, 1).next_in == 0
     policy = Jittery()
     object.__setattr__(policy, "jitter", math.nan)
-    with pytest.raises(ValueError, match=r"^Jittery\.jittered gave no gap: nan$"):
+    with pytest.raises(
+        ValueError, match=r"^Jittery\.jittered must return seconds, 0 or more: nan$"
+    ):
         ReportingWait("b1", poll=policy, **settings).observe(PROCESSING, 1)
 
 
@@ -736,7 +738,7 @@ def test_failures_of_other_waits_polls_do_not_count(error: ProlificError) -> Non
         event = see(wait, failing(error), 0.5, sent=0.4)
         assert (event.error, event.polls, event.next_in) == (error, number + 2, 0.5)
     assert wait.due == due
-    assert wait.again_at >= 1.5
+    assert wait.pause_until >= 1.5
     see(wait, failing(error), 1.1, sent=1)
     see(wait, failing(error), 9, sent=8)
     assert outcome(wait).failure is error

@@ -40,7 +40,7 @@ class Client:
         self.service = Service()
         source: Any = self.service
         self.workspaces = Workspaces()
-        settings = {"few": 8, "at_once": 50} | settings
+        settings = {"list_threshold": 8, "at_once": 50} | settings
         self.waits = WaitRunner(lambda: Poller(source, self.workspaces, **settings))
         self.service.shown = dict.fromkeys(ready, READY)
 
@@ -290,11 +290,11 @@ async def test_close_ends_every_wait_and_its_poll() -> None:
     assert client.poller is None
 
 
-@pytest.mark.parametrize(("few", "lists"), [(8, 0), (4, 1)])
-def test_waits_share_one_poller_with_its_settings(few: int, lists: int) -> None:
+@pytest.mark.parametrize(("list_threshold", "lists"), [(8, 0), (4, 1)])
+def test_waits_share_one_poller_with_its_settings(list_threshold: int, lists: int) -> None:
     @poller_test
     async def test() -> None:
-        client = Client(few=few, at_once=2)
+        client = Client(list_threshold=list_threshold, at_once=2)
         client.show_lists(4)
         waits = [FakeWait(f"k{number}") for number in range(4)]
         futures = [client.waits.start(wait) for wait in waits]

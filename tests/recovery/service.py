@@ -135,7 +135,9 @@ class Service:
         wanted = [one for one in found if wanted_name(_wire(one), {name: since}) is not None]
         return namesakes(wanted, name, source)
 
-    async def made_in(self, workspace_id: str, name: str) -> tuple[dict[str, Found], ServiceTime]:
+    async def named_in_workspace(
+        self, workspace_id: str, name: str
+    ) -> tuple[dict[str, Found], ServiceTime]:
         now = (their_now() + timedelta(seconds=self.ahead)).replace(microsecond=0)
         date = format_datetime(now, usegmt=True) if self.date is None else self.date
         time = ServiceTime(http_date(date), asyncio.get_running_loop().time())

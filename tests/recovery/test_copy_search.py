@@ -158,7 +158,7 @@ async def test_new_batches_of_the_name_are_found_in_the_workspace_of_the_source(
 @pytest.mark.parametrize(("ahead", "is_sure"), [(0, True), (1, True), (1.001, False)])
 def test_a_batch_of_the_future_is_not_surely_new(ahead: float, is_sure: bool) -> None:  # noqa: FBT001 - a case
     start = CallStart(None, 0, lambda: MADE.timestamp() - ahead)
-    assert start.surely_precedes(batch("UNINITIALISED")) is is_sure
+    assert start.is_surely_new(batch("UNINITIALISED")) is is_sure
 
 
 NO_LISTS = [
@@ -265,7 +265,7 @@ async def test_batches_of_a_name_come_with_the_services_clock() -> None:
     other = WIRE | {"id": "other", "name": "Round 2"}
     spaced = WIRE | {"id": "spaced", "name": " Round 1\n"}
     search = search_in({"results": [WIRE, other, spaced, WIRE | {"created_at": None, "id": "odd"}]})
-    found, time = await search.made_in("w-1", " Round 1")
+    found, time = await search.named_in_workspace("w-1", " Round 1")
     assert list(found) == ["c-1", "spaced", "odd"]
     assert found["odd"] == PartialBatch("odd", "Round 1", None)
     assert time.date == MADE.timestamp() + 1
@@ -290,7 +290,7 @@ def test_the_clock_is_that_of_the_beginning_of_the_first_page() -> None:
         link = {"next": {"href": "?page=2"}}
         transport = Slow({"results": [WIRE], "_links": link}, {"results": [WIRE | {"id": "c-2"}]})
         began = asyncio.get_running_loop().time()
-        found, time = await search_over(transport).made_in("w-1", "Round 1")
+        found, time = await search_over(transport).named_in_workspace("w-1", "Round 1")
         assert list(found) == ["c-1", "c-2"]
         assert time.at == began + 10
 
@@ -301,5 +301,5 @@ async def test_a_batch_of_the_name_without_an_id_is_an_error() -> None:
     transport = Canned({"results": [WIRE | {"id": None}]})
     transport.prefix = "/gateway"
     with pytest.raises(DecodeError, match="'Round 1' has no id") as caught:
-        await search_over(transport).made_in("w-1", "Round 1")
+        await search_over(transport).named_in_workspace("w-1", "Round 1")
     assert caught.value.path == f"/gateway{LIST}"

@@ -43,12 +43,12 @@ def test_the_default_name_is_the_services() -> None:
 
 def test_a_single_call_with_a_name_may_take_its_copy() -> None:
     pending_duplicates = PendingDuplicates()
-    assert pending_duplicates.is_alone(opened(pending_duplicates, "Round 2"))
+    assert pending_duplicates.is_only_call_for_name(opened(pending_duplicates, "Round 2"))
 
 
 def test_a_call_with_the_default_name_is_never_alone() -> None:
     pending_duplicates = PendingDuplicates()
-    assert not pending_duplicates.is_alone(opened(pending_duplicates, None))
+    assert not pending_duplicates.is_only_call_for_name(opened(pending_duplicates, None))
 
 
 @pytest.mark.parametrize(
@@ -84,14 +84,14 @@ def test_another_call_in_flight_or_lost_leaves_a_call_in_doubt(
         other = opened(pending_duplicates, rival)
     if lost:
         ended(pending_duplicates, other)
-    assert pending_duplicates.is_alone(mine) is alone
+    assert pending_duplicates.is_only_call_for_name(mine) is alone
 
 
 def test_a_call_without_a_reported_outcome_is_lost() -> None:
     # The same for a cancelled call.
     pending_duplicates = PendingDuplicates()
     ended(pending_duplicates, opened(pending_duplicates, "Round 2"))
-    assert not pending_duplicates.is_alone(opened(pending_duplicates, "Round 2"))
+    assert not pending_duplicates.is_only_call_for_name(opened(pending_duplicates, "Round 2"))
 
 
 def test_a_call_that_surely_did_not_run_disturbs_no_other() -> None:
@@ -99,7 +99,7 @@ def test_a_call_that_surely_did_not_run_disturbs_no_other() -> None:
     other = opened(pending_duplicates, "Round 2")
     mine = opened(pending_duplicates, "Round 2")
     ended(pending_duplicates, other, may_have_run=False)
-    assert pending_duplicates.is_alone(mine)
+    assert pending_duplicates.is_only_call_for_name(mine)
 
 
 def test_a_call_with_its_copy_disturbs_no_other_but_its_copy_is_taken() -> None:
@@ -107,7 +107,7 @@ def test_a_call_with_its_copy_disturbs_no_other_but_its_copy_is_taken() -> None:
     other = opened(pending_duplicates, "Round 2")
     mine = opened(pending_duplicates, "Round 2")
     ended(pending_duplicates, other, copy="b-2")
-    assert pending_duplicates.is_alone(mine)
+    assert pending_duplicates.is_only_call_for_name(mine)
     assert pending_duplicates.is_taken("b-2")
     assert not pending_duplicates.is_taken("b-3")
 
@@ -131,7 +131,7 @@ def test_old_calls_are_forgotten() -> None:
         )
         ended(pending_duplicates, opened(pending_duplicates, "Round 2", now=number), now=number)
     late = opened(pending_duplicates, "Round 2", now=3 * HOUR)
-    assert pending_duplicates.is_alone(late)
+    assert pending_duplicates.is_only_call_for_name(late)
     assert not pending_duplicates.is_taken("b-99")
     assert len(pending_duplicates.copies) == len(pending_duplicates._lost) == 0
 
@@ -144,7 +144,7 @@ def test_nothing_is_forgotten_while_an_open_call_needs_it() -> None:
     ended(pending_duplicates, opened(pending_duplicates, "Round 2", now=1.0), now=2.0)
     opened(pending_duplicates, "Other", now=5 * HOUR)
     assert pending_duplicates.is_taken("b-2")
-    assert not pending_duplicates.is_alone(slow)
+    assert not pending_duplicates.is_only_call_for_name(slow)
 
 
 def test_a_busy_client_remembers_one_hour() -> None:
@@ -170,13 +170,21 @@ def test_another_call_counts_as_long_as_it_is_remembered() -> None:
     for _ in range(2):
         ended(pending_duplicates, opened(pending_duplicates, "Round 2", now=0.0), now=1.0)
     nameless = opened(pending_duplicates, None, now=2.0)
-    assert not pending_duplicates.is_alone(opened(pending_duplicates, "Original (Copy)", now=2.0))
+    assert not pending_duplicates.is_only_call_for_name(
+        opened(pending_duplicates, "Original (Copy)", now=2.0)
+    )
     ended(pending_duplicates, nameless, now=3.0, copy="b-1")
-    assert pending_duplicates.is_alone(opened(pending_duplicates, "Other (Copy)", now=3.0))
-    assert not pending_duplicates.is_alone(opened(pending_duplicates, "Round 2", now=4.0))
+    assert pending_duplicates.is_only_call_for_name(
+        opened(pending_duplicates, "Other (Copy)", now=3.0)
+    )
+    assert not pending_duplicates.is_only_call_for_name(
+        opened(pending_duplicates, "Round 2", now=4.0)
+    )
     pending_duplicates = PendingDuplicates()
     ended(pending_duplicates, opened(pending_duplicates, "Round 2", now=0.0), now=1.0)
-    assert pending_duplicates.is_alone(opened(pending_duplicates, "Round 2", now=3 * HOUR))
+    assert pending_duplicates.is_only_call_for_name(
+        opened(pending_duplicates, "Round 2", now=3 * HOUR)
+    )
     assert dict(pending_duplicates._names) == {"Round 2": 1}
 
 
@@ -215,7 +223,7 @@ def test_the_cost_of_looking_for_other_calls_does_not_grow() -> None:
     def asked(pending_duplicates: PendingDuplicates) -> float:
         pending = opened(pending_duplicates, "Round 2")
         return min(
-            cost_of(lambda: [pending_duplicates.is_alone(pending) for _ in range(100)])
+            cost_of(lambda: [pending_duplicates.is_only_call_for_name(pending) for _ in range(100)])
             for _ in range(5)
         )
 
@@ -278,7 +286,7 @@ class Ledger(RuleBasedStateMachine):
             and made_at >= pending.began
             and not self.pending_duplicates.is_taken(batch_id)
         ]
-        if len(found) == 1 and self.pending_duplicates.is_alone(pending):
+        if len(found) == 1 and self.pending_duplicates.is_only_call_for_name(pending):
             maker, _, _ = self.made[found[0]]
             assert maker is pending
             self.finish(pending, found[0])

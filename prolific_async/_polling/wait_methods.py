@@ -1,4 +1,4 @@
-"""Wait verbs of a resource: they make and start waits, and return, yield or raise the outcomes."""
+"""Wait methods of a resource: make and start waits, and return, yield or raise the outcomes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Awaited(NamedTuple):
         error: Why the id is invalid, so that the wait fails; None if it is valid.
         verdict: What its statuses mean for the wait.
         made_at: When this client created it, in loop time; None if another client did. Not used
-            for a batch, whose time ``WaitVerbs`` looks up.
+            for a batch, whose time ``WaitMethods`` looks up.
 
     """
 
@@ -76,7 +76,7 @@ def awaited_job(
     return Awaited(key, None, None, verdict or kind.verdict, made_at)
 
 
-class WaitVerbs(Generic[T]):
+class WaitMethods(Generic[T]):
     """Waits for one target or many, with the settings of one client or view; T is a result.
 
     Each method takes the rules of its waits and an owner: the resource to which results are bound.
