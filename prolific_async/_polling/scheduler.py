@@ -58,8 +58,6 @@ class Scheduler:
         self._order = count()
         self._scheduled = 0
 
-    # --- waits -------------------------------------------------------------------------------
-
     def add(self, target: PollTarget, wait: Wait, now: float) -> None:
         """Schedule a target for a wait that was just added to it; other waits are not read."""
         if target.key not in self.targets:
@@ -92,8 +90,6 @@ class Scheduler:
         for group in ended:
             self._schedule(group, math.inf)
         return ended
-
-    # --- what is due -------------------------------------------------------------------------
 
     def pop_due(self, now: float) -> Iterator[Pollable | None]:
         """Yield the targets and groups that are due, and None for each outdated heap entry."""
@@ -238,8 +234,6 @@ class Scheduler:
             return False
         group.stage = POLLED
         return True
-
-    # --- times -------------------------------------------------------------------------------
 
     def _schedule(self, thing: Pollable, when: float) -> None:
         """Set the time at which a target or group is due, inf for never."""

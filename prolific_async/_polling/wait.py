@@ -234,8 +234,7 @@ class Wait:
             self._gap = policy.following(gap)
         gap = policy.jittered(gap, self.random())
         if not gap >= 0:
-            name = type(policy).__name__
-            raise ValueError(f"{name}.jittered must return seconds, 0 or more: {gap!r}")
+            raise ValueError(f"{type(policy).__name__}.jittered must return 0 s or more: {gap!r}")
         due = now + (max(gap, pause) if pause else gap)
         if due > time.last_poll:
             due = max(time.last_poll, now + floor)

@@ -720,7 +720,7 @@ def test_a_policy_may_ask_for_no_gap_but_not_for_a_negative_one() -> None:
     policy = Jittery()
     object.__setattr__(policy, "jitter", math.nan)
     with pytest.raises(
-        ValueError, match=r"^Jittery\.jittered must return seconds, 0 or more: nan$"
+        ValueError, match=r"^Jittery\.jittered must return 0 s or more: nan$"
     ):
         ReportingWait("b1", poll=policy, **settings).observe(PROCESSING, 1)
 
