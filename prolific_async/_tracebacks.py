@@ -14,7 +14,7 @@ E = TypeVar("E", bound=BaseException)
 
 
 def without_frames(error: E) -> E:
-    """Remove the tracebacks of an error, its causes, contexts and parts, and return it.
+    """Remove the tracebacks of an error, its causes, contexts and group members; return the error.
 
     Each wait keeps the errors of twenty polls, which would take 250 KB with their frames, and a
     frame that refers to the wait would make a reference cycle.
@@ -25,7 +25,7 @@ def without_frames(error: E) -> E:
 
 
 def for_one_caller(error: E) -> E:
-    """Return an error that several callers share, ready to be raised to one of them.
+    """Return a shared error to raise to one caller, without frames of the other callers.
 
     The error has no frames of callers to which it was raised before. A ProlificError is copied, as
     callers may set attributes on it, such as ``step``.

@@ -116,7 +116,7 @@ class TaskResponse(WireModel):
 
     @property
     def instruction_id(self) -> str:
-        """The instruction, such as a question, that it answers."""
+        """The id of the instruction, such as a question, that this response answers."""
         return self.response.instruction_id
 
     @property
@@ -131,7 +131,7 @@ class TaskResponse(WireModel):
 
     @property
     def key(self) -> str | None:
-        """The key that its row was given at upload, as text; None without one."""
+        """The key that the task's row was given at upload, as text; None if there was none."""
         key = None if self.metadata is None else self.metadata.get(META_ROW_KEY)
         has_text = isinstance(key, str | int | float) and not isinstance(key, bool)
         return (str(key) or None) if has_text else None

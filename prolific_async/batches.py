@@ -303,7 +303,7 @@ class Batches(BatchContents, BatchAnswers):
         return cast("builtins.list[Batch]", outcomes)
 
     async def find_copies(self, batch: BatchOrId, *, name: str) -> Copies:
-        """Find the batches of a workspace that have a given name, in the list's order.
+        """Return the other batches in a batch's workspace that have a name, in the list's order.
 
         Use it after a ``duplicate`` that was cancelled or raised OutcomeUnknownError. It finds the
         copy if nobody else gives a batch that name. The workspace's whole list is read, one batch

@@ -261,7 +261,7 @@ class RequestTimeoutError(TransportError, TimeoutError):
 
 
 class APIStatusError(ProlificError):
-    """The service answered with a status that is not a success.
+    """The service responded with a status that is not 2xx.
 
     Attributes:
         status: HTTP status code.
@@ -582,7 +582,7 @@ class NothingUploadedError(WaitError):
 
 
 class SchemaNeededError(WaitError):
-    """The import is held until its dataset has a schema; it goes on by itself then."""
+    """The import waits until its dataset has a schema, and then continues by itself."""
 
     _ending = "found that its dataset has no schema: call update_schema, then wait again"
 
@@ -613,7 +613,7 @@ class JobFailedError(WaitError):
 
     @property
     def reason(self) -> str | None:
-        """Why it failed, in the service's words; None if it did not say."""
+        """Why the job failed, in the service's words; None if the service gave no reason."""
         reason = getattr(self.job, "reason", None)
         return reason if isinstance(reason, str) else None
 
@@ -640,17 +640,17 @@ class _Partial:
 
     @property
     def accepted_count(self) -> int | None:
-        """The number of rows or datapoints that the service took, None if it did not say."""
+        """The number of rows or datapoints that the service took, None if not reported."""
         return self._count(0)
 
     @property
     def rejected_count(self) -> int | None:
-        """The number of rows or datapoints that it did not take, None if it did not say."""
+        """The number of rows or datapoints that the service did not take, None if not reported."""
         return self._count(1)
 
     @property
     def errors(self) -> tuple[Any, ...]:
-        """The rows or datapoints it did not take, with place, field and reason; perhaps not all."""
+        """The rows or datapoints that were not taken, each with its reason; perhaps not all."""
         return getattr(self.job, "errors", None) or ()
 
     def _count(self, index: int) -> int | None:

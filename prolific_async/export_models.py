@@ -53,7 +53,7 @@ class Export(BoundJob):
 
     @property
     def id(self) -> str:
-        """Its id, under the name that all jobs have for it."""
+        """The export's id, under the attribute name that all jobs share."""
         return self.export_id
 
     @property

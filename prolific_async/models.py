@@ -157,7 +157,7 @@ class Batch(WireModel):
 
     @property
     def layout(self) -> tuple[prolific_async.layout.Page, ...] | None:
-        """Its pages, with their ids, None if the batch has no layout.
+        """The pages of this batch, with their ids; None if the batch has no layout.
 
         They are read from ``batch_items`` at each access. They are not checked by the rules of
         ``prolific_async.layout``, and items of unknown types are ``UnknownItem``.
@@ -186,7 +186,7 @@ class Batch(WireModel):
         return await self._bound.duplicate(self, name=name, upload_new_dataset=upload_new_dataset)
 
     async def get_or_duplicate(self, *, name: str, settle_seconds: float = 30.0) -> Batch:
-        """Return its one copy under a unique name: see ``Batches.get_or_duplicate``."""
+        """Return the one copy of this batch with a name: see ``Batches.get_or_duplicate``."""
         return await self._bound.get_or_duplicate(self, name=name, settle_seconds=settle_seconds)
 
     async def duplicate_and_wait(
@@ -252,7 +252,7 @@ class Batch(WireModel):
         )
 
     async def find_copies(self, *, name: str) -> Copies:
-        """Return the batches of its workspace with a given name: see ``Batches.find_copies``."""
+        """Return the batches in this batch's workspace with a name: see ``Batches.find_copies``."""
         return await self._bound.find_copies(self, name=name)
 
     async def setup(
@@ -279,19 +279,19 @@ class Batch(WireModel):
         )
 
     async def sync(self) -> prolific_async.BatchSync:
-        """Have tasks built for its dataset's new datapoints: see ``Batches.sync``."""
+        """Have tasks built for the new datapoints of the dataset: see ``Batches.sync``."""
         return await self._bound.sync(self)
 
     async def task_ids(self) -> list[str]:
-        """Return the ids of its tasks: see ``Batches.task_ids``."""
+        """Return the ids of this batch's tasks: see ``Batches.task_ids``."""
         return await self._bound.task_ids(self)
 
     async def task_group_ids(self) -> list[str]:
-        """Return the ids of the groups of its tasks: see ``Batches.task_group_ids``."""
+        """Return the ids of this batch's task groups: see ``Batches.task_group_ids``."""
         return await self._bound.task_group_ids(self)
 
     def report(self) -> prolific_async.Report:
-        """Return its report, without reading it yet: see ``Batches.report``."""
+        """Return the report of this batch, without reading it yet: see ``Batches.report``."""
         return self._bound.report(self)
 
     def responses(self) -> AsyncGenerator[prolific_async.TaskResponse]:
@@ -299,7 +299,7 @@ class Batch(WireModel):
         return self._bound.responses(self)
 
     async def preview_url(self) -> str:
-        """Return the address at which people see it: see ``Batches.preview_url``."""
+        """Return the URL at which people see this batch: see ``Batches.preview_url``."""
         return await self._bound.preview_url(self)
 
     async def export(
@@ -309,11 +309,11 @@ class Batch(WireModel):
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> prolific_async.Export:
-        """Start an export of its answers: see ``Batches.export``."""
+        """Start an export of this batch's answers: see ``Batches.export``."""
         return await self._bound.export(self, study_id=study_id, since=since, until=until)
 
     async def exports(self) -> list[prolific_async.Export]:
-        """Return its exports: see ``Batches.exports``."""
+        """Return the exports of this batch: see ``Batches.exports``."""
         return await self._bound.exports(self)
 
     async def refresh(self) -> Batch:
@@ -385,7 +385,7 @@ class Copies(JsonModel):
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids of all of them."""
+        """The ids of all these batches, readable or not."""
         return (*(batch.id for batch in self.batches), *self.unreadable)
 
     def __len__(self) -> int:

@@ -129,5 +129,5 @@ class PollPolicy(JsonModel):
         return gap * (1 + self.jitter * share)
 
     def following(self, gap: float) -> float:
-        """Return the gap that follows a gap, before jitter."""
+        """Return the next gap: ``factor`` times this gap, at most ``maximum``; without jitter."""
         return min(gap * self.factor, self.maximum)

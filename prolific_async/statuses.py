@@ -9,7 +9,7 @@ from prolific_async._pydantic import OpenEnum
 
 
 class DatasetStatus(OpenEnum):
-    """The status of a dataset without a schema (V3); one with a schema (V4) has its imports.
+    """The status of a dataset without a schema (V3); with a schema (V4), each import has a status.
 
     The enum is open: an unknown value is kept unchanged, and equals its string.
 

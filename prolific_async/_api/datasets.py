@@ -69,7 +69,7 @@ def update_dataset_schema(
 
 
 def get_upload_url(dataset_id: object, filename: str, *, prefix: str = "") -> Request:
-    """Build the GET of a URL to upload a file to; the service answers it with a 201.
+    """Build the GET of a URL to upload a file to; the service responds with status 201.
 
     Raises:
         ValueError: As ``file_names.format_of``.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 
 from prolific_async._http.request import JSON
+from prolific_async._tracebacks import without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -204,9 +205,10 @@ class Attempt(Timed):
             if body.begun or response.connection is None:
                 return response
             response.close()  # as in __call__
-        except LOST_CONNECTION_ERRORS:
+        except LOST_CONNECTION_ERRORS as error:
             if body.begun or not body.is_connected:
                 raise
+            without_frames(error)  # else aiohttp's frame and the error form a reference cycle
         self._found_dead = True
         body.rate_limiter = None
         await _read_ends()
@@ -330,6 +332,6 @@ if sys.platform != "win32":
 
 
 async def _read_ends() -> None:
-    """Let the loop notice which other idle connections have ended, before one is reused."""
+    """Let the loop notice which idle connections the server has closed, before one is reused."""
     for _ in range(_ROUNDS):
         await asyncio.sleep(0)

@@ -49,7 +49,7 @@ class Piece(NamedTuple):
 
 
 class _BeginAnew(errors.ProlificError):
-    """The response to a request for the rest of a file is not that rest: download the whole."""
+    """A response does not continue the download: start the file again from its first byte."""
 
 
 @define(eq=False)

@@ -103,7 +103,7 @@ def add_yielded(error: errors.TransportError, number: int, record: str) -> None:
 
 
 def _named(error: BaseException, reason: str) -> str:
-    """Return a reason, after the error's class name if the text alone may say little."""
+    """Return a reason, preceded by the error's class name if the reason alone may say little."""
     name = type(error).__name__
     if isinstance(error, aiohttp.ClientError | OSError) or reason == name:
         return reason

@@ -246,7 +246,7 @@ class RateLimiter:
             del self._connected[turn]
 
     def _next_due(self, now: float) -> float:
-        """Return when the next request may start even if none under way ends, inf for never."""
+        """Return the loop time for which the timer must be set, inf if no timer is needed."""
         due = self._polls_from if self._polls and self._polls_from > now else math.inf
         if self._free_slots and self._next_queue(now):
             due = min(due, self._starts.free_at(self._rate(now)))
@@ -281,5 +281,5 @@ class _LeakyBucket:
         return self._next_at - max(_BURST - 1 / rate, 0.0)
 
     def hold_until(self, moment: float) -> None:
-        """Let only a burst of requests pass before a loop time."""
+        """Until a loop time, let no more requests pass than one burst."""
         self._next_at = max(self._next_at, moment)

@@ -64,7 +64,7 @@ class LoopSession:
         return tuple(getattr(self.http, "_middlewares", None) or ())  # no public name
 
     def interrupt(self) -> None:
-        """Release whatever waits, and interrupt all requests and transfers under way."""
+        """End all pauses, release queued requests, and interrupt requests and transfers."""
         self.closing.set()
         self.rate_limiter.close()
         self.streams.release()  # the next waiter sees the closed client, and releases the one after

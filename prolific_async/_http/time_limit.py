@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Expiring(Protocol):
-    """Work that can be interrupted, such as when its time limit is over."""
+    """Work that can be interrupted: its time limit is over, or the client is closed."""
 
     def expire(self) -> None:
         """Interrupt the work."""

@@ -1,4 +1,4 @@
-"""Hooks that read models and their values: a fast one each, and one that finds every fault."""
+"""Hooks that read models and values: a fast hook for each, and a hook that finds every fault."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def is_union_of_enums(cls: Any) -> bool:
 
 
 def enum_of_union(value: Any, cls: Any) -> Any:
-    """Read text as a member of the first enum that has it, else as an unseen one of the first."""
+    """Read text as a member of the first enum that defines it, or of the first if none does."""
     kinds = get_args(cls)
     if value is None and NoneType in kinds:
         return None
@@ -190,7 +190,7 @@ def _slot(one: Any, arrays: frozenset[str], converter: Converter) -> Slot:
 
 
 def _enum_hook(kind: type[StrEnum]) -> Hook:
-    """Make a hook that looks members up, in a third of the time that calling the enum takes."""
+    """Make a hook that finds enum members in a dict, three times as fast as calling the enum."""
     members = {member.value: member for member in kind}
 
     def hook(value: Any, _: Any) -> Any:

@@ -55,7 +55,7 @@ class TextBuffer:
     async def fill(
         self, pieces: AsyncIterator[bytes], decoder: codecs.IncrementalDecoder, max_chars: int
     ) -> None:
-        """Drop the text that was read, and add pieces to double the rest, up to ``max_chars``.
+        """Drop the text that was read; add pieces until the rest has doubled or has ``max_chars``.
 
         Doubling keeps a long value from being decoded anew for each small piece. Up to 64 Ki
         characters, a piece with "}" is the last one, as a value may end there: it would otherwise

@@ -38,7 +38,7 @@ def summary(error: ProlificError) -> ProlificError:
 
 
 def bounded(error: ProlificError, most: int) -> ProlificError:
-    """Return an error with the same message that keeps about ``most`` bytes of the response."""
+    """Return an error, or a copy with its message and about ``most`` bytes of the response."""
     if not isinstance(error, APIStatusError | DecodeError) or _fits(error.args, most):
         return error
     smaller = _smaller(error, most)

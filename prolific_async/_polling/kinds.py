@@ -116,7 +116,7 @@ def status_event(key: Key, event: Event) -> StatusEvent:
 
 
 def complete(error: WaitError, key: Key, events: Iterable[Event], cause: Exception | None) -> None:
-    """Set the kind, the events and the cause of a wait's error."""
+    """Set ``kind``, ``events`` and ``failure`` of a wait's error."""
     error.events = tuple(status_event(key, event) for event in events)
     error.failure = cause
     if not isinstance(key, str):

@@ -103,7 +103,7 @@ class Scheduler:
                 yield None
 
     def polls(self, things: list[Pollable], now: float) -> Iterator[Pollable | None]:
-        """Yield the targets and groups to poll now, already marked POLLED, and None between them.
+        """Yield each target or group to poll now, marked POLLED, and None after every other step.
 
         All ``things`` are due, and their expired waits are removed already.
         """
@@ -129,7 +129,7 @@ class Scheduler:
             yield from self._polls_of_targets(self.groups.by_workspace.get(name), members, now)
 
     def _poll_of_group(self, group: WorkspaceGroup, now: float) -> Iterator[Pollable | None]:
-        """Yield a due group if its list must be polled, else plan its targets anew."""
+        """Yield a due group if its list must be polled, else each of its targets to poll now."""
         if group.stage:
             group.missed = True  # so all targets are planned when this poll ends
             return
@@ -202,7 +202,7 @@ class Scheduler:
                 self._workspaces.awaited.clear()
 
     def _due_singly(self, target: PollTarget, due: float, now: float) -> float:
-        """Return when to poll a target singly, inf if its own poll or its group serves it.
+        """Return when to poll a target singly, inf if it is polled already or its group serves it.
 
         A group that is to serve it is scheduled.
         """

@@ -43,11 +43,11 @@ class _Pollable(Poll):
 
     @property
     def is_sent(self) -> bool:
-        """Whether the request of its poll was sent, and the poll is still under way."""
+        """Whether the request of the poll was sent, and the poll is still under way."""
         return self.poll is not None and self.sent_at is not None
 
     def cancel_poll(self) -> None:
-        """Cancel its poll, if there is one."""
+        """Cancel the poll under way, if there is one."""
         task, self.poll, self.stage = self.poll, None, IDLE
         if task is not None:
             task.cancel()
@@ -129,7 +129,7 @@ class PollTarget(_Pollable):
         self.not_before = min((wait.pause_until for wait in self.waits), default=-math.inf)
 
     def fits_group(self, now: float) -> bool:
-        """Return whether a poll of its group's list would serve it."""
+        """Return whether a poll of the group's list would serve this target."""
         return self.singly_until <= now and not self.needs_object
 
     def serving(self, now: float) -> Pollable:
@@ -140,7 +140,7 @@ class PollTarget(_Pollable):
         return group
 
     def is_held(self, now: float) -> bool:
-        """Return whether the poll that it needs is queued, or held back by a failure or 429."""
+        """Return whether this target's next poll is queued, or held back by a failure or a 429."""
         serving = self.serving(now)
         if serving.stage:
             return serving.stage == POLLED and not serving.is_sent
@@ -194,7 +194,7 @@ class WorkspaceGroup(_Pollable):
             self.missed = True
 
     def is_listed(self, now: float) -> bool:
-        """Return whether its list is polled for its targets."""
+        """Return whether the targets are polled by their workspace's list, not singly."""
         return len(self.targets) >= self.list_threshold and now >= self.singly_until
 
     def poll_singly(self, now: float) -> None:
@@ -210,7 +210,7 @@ class WorkspaceGroup(_Pollable):
         return self._judge(result, now)
 
     def serve(self, target: PollTarget, now: float) -> bool:
-        """Return whether a list poll sent now serves a target; it answers ``poll_now``, too."""
+        """Return whether a list poll sent now serves a target; if so, clear its ``poll_now``."""
         if target.stage or not target.fits_group(now):
             return False
         if target.poll_requested:
@@ -234,7 +234,7 @@ class WorkspaceGroup(_Pollable):
         return found
 
     def end_showing(self) -> list[PollTarget]:
-        """End the showing of a result; return the targets to plan anew."""
+        """Mark the result as seen by all waits; return the targets to plan anew."""
         if self.stage == SHOWN:
             self.stage = IDLE
         targets = list(self.targets) if self.missed else self._unserved

@@ -141,7 +141,7 @@ class Wait:
         self._set(WaitFailedError(*self._error_args(now)), error, event)
 
     def _take_in(self, result: PollResult, now: float, shared: float | None = None) -> None:
-        """Take in a result; ``shared`` is when the poll was sent, None if it was for this wait."""
+        """Take in a result; ``shared``: when another wait's poll was sent, None for an own poll."""
         status, error = result.status, result.error
         self.polls += 1
         poll = self._status, now - self.time.started
@@ -184,7 +184,7 @@ class Wait:
             self.due = now
 
     def _follow_up(self, ending: _Poll, result: PollResult, now: float) -> None:
-        """Take in the poll that reads the object after an earlier poll has shown an end."""
+        """Take in the result of the poll that read the object after ``ending`` showed an end."""
         self._ending = None
         verdict, value, shown = self.verdict, result.value, self._status
         status = shown if result.status is None and value is not None else result.status
@@ -224,7 +224,7 @@ class Wait:
         *,
         last: bool = False,
     ) -> None:
-        """Plan the next poll: after gap or pause, the last one sooner, but not before ``floor``."""
+        """Plan the next poll after the gap or pause; a last poll sooner, but after ``floor`` s."""
         policy, gap, time = self.policy, self._gap, self.time
         self.pause_until = now + (max(gap, pause) if pause else gap)
         if time.polls_left != math.inf:
@@ -248,7 +248,7 @@ class Wait:
     def _count_down(
         self, poll: _Poll, now: float, error: ProlificError | None, floor: float
     ) -> None:
-        """Count a poll down, and plan the next one without a gap; time out if none is left."""
+        """Use up one of ``polls_left``; plan the next poll without a gap, or time out."""
         self.time = self.time.after_poll()
         due = now + floor
         goes_on = self.time.polls_left > 0 and due < self.deadline
@@ -265,7 +265,7 @@ class Wait:
         *,
         later: bool = False,
     ) -> Event:
-        """Keep the event of a poll and return it; tell the listeners unless that is for later."""
+        """Store and return the event of a poll; call the listeners unless ``later`` is true."""
         event = (self._status, poll[0], self.polls, poll[1], next_in, error)
         events = self._events
         if events is None:

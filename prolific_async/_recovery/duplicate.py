@@ -67,7 +67,7 @@ class PendingDuplicate:
 
 
 class PendingDuplicates:
-    """The duplicates of a client: open (under way) and lost ones (copy unknown), and the copies.
+    """A client's calls that make batches, under way or lost, and the copies that they returned.
 
     Attributes:
         copies: When each copy was returned, in loop time, by its id; old ones are forgotten.

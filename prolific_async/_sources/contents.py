@@ -48,7 +48,7 @@ class Content(Protocol):
 
 
 def flat(given: bytes | bytearray | memoryview) -> memoryview:
-    """Return a view of single bytes; release it, as it locks the size of the caller's buffer."""
+    """Return the buffer as a view of bytes; the buffer cannot be resized until the release."""
     view = memoryview(given)
     return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
 

@@ -25,7 +25,7 @@ _ROW_END = "\r\n"
 
 
 class CsvRows:
-    """Encodes batches of rows as CSV.
+    """Encodes blocks of rows as CSV.
 
     Rows that were encoded before a column first appeared have no cell for it until ``fill_up``.
     """
@@ -122,7 +122,7 @@ class CsvRows:
 
 
 def _is_not_finite(columns: list[tuple[Any, ...]], kinds: list[set[type]]) -> bool:
-    """Return whether a float may be NaN or infinite: the sum of its column is not finite then."""
+    """Return whether the sum of a column's floats is not finite, as with a NaN or infinity."""
     sums = (
         sum(cell for cell in column if type(cell) is float)
         for column, kind in zip(columns, kinds, strict=True)

@@ -51,7 +51,7 @@ class Items:
         return self._first
 
     async def batches(self) -> AsyncGenerator[list[Any]]:
-        """Yield all items in lists; call ``first`` before."""
+        """Yield all items, in lists; ``first`` must have been called."""
         if self._first is not END:
             first, self._first = self._first, END
             yield [first]
@@ -70,12 +70,12 @@ class Items:
             yield batch
 
     def adapt_batch_size(self, items: int, size: int) -> None:
-        """Fit the next batch to the last one: its number of items, its bytes, and its time."""
+        """Set the size of the next block from the last block's number of items, bytes and time."""
         wanted = 2 * items if self._is_quick else items // 2
         self._max_items = max(1, min(wanted, _MAX_ITEMS, _MAX_BYTES * items // (size + 1)))
 
     def _read(self, items: Iterator[Any]) -> list[Any]:
-        """Read a batch of items, which blocks the event loop for a moment."""
+        """Read a block of items, which blocks the event loop for a moment."""
         began = perf_counter()
         read = _take if isinstance(self._given, list | tuple) else _take_copies
         batch = read(items, self._max_items)

@@ -1,4 +1,4 @@
-"""Helpers of the CSV and the JSON encoder for a batch of rows.
+"""Helpers of the CSV and the JSON encoder for a block of rows.
 
 ``first`` is the index of the batch's first row, for error messages.
 """
@@ -52,6 +52,6 @@ def plain_rows(rows: list[Row], first: int) -> list[Row]:
 
 
 def raise_cell_error(rows: list[Row], first: int, error: Exception) -> NoReturn:
-    """Raise a ValueError that names the cell that cannot be sent; ``error`` if none is found."""
+    """Raise a ValueError that names the first cell that cannot be sent, or ``error`` if all can."""
     plain_rows(rows, first)
     raise error

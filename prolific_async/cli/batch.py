@@ -117,7 +117,7 @@ def setup(
 
 @app.command(cls=Command)
 def status(batch_ids: BatchIds, *, as_json: AsJson = False, url: Url = None) -> None:
-    """Print the status of each batch, a line each.
+    """Print the status of each batch, one per line.
 
     Example:
       prolific-async batch status "$copy"
@@ -172,7 +172,7 @@ def list_(
 
 @app.command(cls=Command)
 def show(batch_id: BatchId, *, as_json: AsJson = False, url: Url = None) -> None:
-    """Show all of a batch, a field a line.
+    """Show every field of a batch, one per line.
 
     Example:
       prolific-async batch show "$copy"

@@ -36,7 +36,7 @@ _STYLES: Mapping[str, str] = {
 
 
 def status_text(status: str | None) -> Text:
-    """Return a status in its colour; an unknown status has a colour too."""
+    """Return a status as coloured text: magenta if unknown, a dim "-" for None."""
     if status is None:
         return Text("-", "dim")
     return Text(printable(status), _STYLES.get(status, "magenta"))

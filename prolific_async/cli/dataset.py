@@ -89,7 +89,7 @@ app.command(cls=Command, epilog=EXIT_CODES_HELP)(dataset_rows.append)
 
 @app.command(cls=Command)
 def status(dataset_ids: DatasetIds, *, as_json: AsJson = False, url: Url = None) -> None:
-    """Print id, status and number of rows of each dataset, a line each.
+    """Print id, status and number of rows of each dataset, one per line.
 
     The status of a dataset with a schema (V4) is that of its imports: of the
     one that runs, else of one that has brought rows. A fourth column says what

@@ -26,7 +26,7 @@ def dataset_line(dataset: Dataset) -> tuple[object, ...]:
 
 
 def print_rejected(rows: Sequence[RejectedRow], count: int | None) -> None:
-    """Print to stderr which rows the service did not take, the first twenty a line each."""
+    """Print the rows that the service did not take to stderr, the first twenty one per line."""
     for row in rows[:_SHOWN]:
         place = "a row" if row.record_index is None else f"row {row.record_index} (counted from 0)"
         field = "" if row.field in (None, "_raw") else f", field '{row.field}'"

@@ -37,7 +37,7 @@ def wait(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Wait until the rows of all datasets are taken in; one that fails ends no other wait.
+    """Wait until the rows of all datasets are taken in; a failed dataset ends no other wait.
 
     A dataset without a schema (V3) is awaited until it is READY, one with a
     schema (V4) until none of its imports runs and it has rows. 'upload --wait'

@@ -24,7 +24,7 @@ def width() -> int:
 
 
 class UsageError(typer.BadParameter):
-    """Options that are invalid together; a command raises it before it does anything."""
+    """An error for options that are invalid together, raised before a command does anything."""
 
     def format_message(self) -> str:
         """Return the message alone, as it names the options."""
@@ -40,7 +40,7 @@ class Command(TyperCommand):
         self.help = _UNWRAPPED.sub("\b\n", self.help or "")
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; a usage error shows its usage line."""
+        """Run the command; print a UsageError with the usage line of the command."""
         try:
             return super().invoke(ctx)
         except UsageError as error:

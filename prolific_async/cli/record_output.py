@@ -167,7 +167,7 @@ class _File:
 
 
 def _encode_as_in_file(stream: TextIO) -> None:
-    """Write the same bytes to a pipe or a redirected file as to ``--output``, on any system."""
+    """Make a stream that is no terminal write the same bytes as ``--output``, on any system."""
     if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
 
@@ -179,7 +179,7 @@ async def _print(text: str) -> None:
 
 @contextmanager
 def file_errors(path: str) -> Iterator[None]:
-    """Turn an OSError of a file into a ValueError that names the file; ProlificErrors pass."""
+    """Turn an OSError, unless it is a ProlificError, into a ValueError that names the file."""
     try:
         yield
     except OSError as error:

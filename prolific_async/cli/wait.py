@@ -29,7 +29,7 @@ def wait(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Wait until all batches are READY; one that fails ends no other wait.
+    """Wait until all batches are READY; a failed batch ends no other wait.
 
     A terminal gets a live table. A pipe gets a line when a status changes:
     seconds, id and status, parted by tabs.

@@ -31,7 +31,7 @@ _WRONG_STATEMENT = "SQLITE_ERROR"  # SQLite's code
 
 
 class DatabaseUnavailableError(ProlificError, ConnectionError):
-    """The database of the orders cannot be reached, or does not answer.
+    """The database of the orders cannot be reached, or does not respond.
 
     The call may or may not have been recorded. To order again is always safe.
 

@@ -28,7 +28,7 @@ _STDERR_HANDLER = logging.Handler()  # its ``handleError`` prints the current ex
 
 
 class QuietDBOS(logging.Filter):
-    """Drops DBOS's warnings of orders that are stopped on purpose, and repeats of outages.
+    """Drops DBOS's warnings of orders stopped on purpose, and repeated warnings of an outage.
 
     In an outage each of DBOS's threads warns whenever it looks for work.
     """

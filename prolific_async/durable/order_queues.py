@@ -106,7 +106,7 @@ class OrderQueues:
         await self._database.call(cancel)
 
     async def cancelled(self, ids: list[str]) -> list[str]:
-        """Return which of some orders are cancelled; in an outage, raise without a retry.
+        """Return the ids in ``ids`` of cancelled orders; in an outage, raise without a retry.
 
         Raises:
             DatabaseUnavailableError: The database cannot be reached, or does not answer.

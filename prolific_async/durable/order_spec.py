@@ -92,7 +92,7 @@ def order_id(application: str, batch: Batch | str | UUID, name: str) -> str:
 
 
 def source_prefix(application: str, source_id: str | None) -> str:
-    """Return the prefix of the ids of an application's orders, or of its orders of one source."""
+    """Return the prefix of an application's order ids, or of those with one source batch."""
     prefix = f"{NAME}:{application}:"
     # Quoted, since a colon ends the source's id.
     return prefix if source_id is None else f"{prefix}{quote(source_id, safe='')}:"

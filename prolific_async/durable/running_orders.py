@@ -149,7 +149,7 @@ class RunningOrders:
 
     @contextmanager
     def _left_if_closed(self) -> Iterator[None]:
-        """Cancel the workflow if the client is closed: DBOS records no outcome then."""
+        """If the client is closed, raise CancelledError, for which DBOS records no outcome."""
         try:
             yield
         except ProlificError as error:

@@ -50,7 +50,7 @@ class StoppedOrders:
         database.get_workflow_status = self._watch_beginning(database.get_workflow_status)
 
     def idle(self, running: set[str]) -> set[str]:
-        """Return the orders that may have stopped and are not running."""
+        """Return the ids of the orders that may have stopped, without the running ones."""
         return self._stopped - running
 
     async def keep_resuming(
@@ -61,7 +61,7 @@ class StoppedOrders:
         *,
         every: float,
     ) -> None:
-        """Resume orders that have stopped, until cancelled; without any, nothing is read.
+        """Resume stopped orders until cancelled; while no order may have stopped, read nothing.
 
         Args:
             queues: The application's queues.
@@ -90,7 +90,7 @@ class StoppedOrders:
                 idle = now_idle - stopped
 
     async def _find_taken(self, queues: OrderQueues, executor_id: str) -> None:
-        """Read which orders were taken, if a response that said so was lost."""
+        """If a response about taken orders was lost, read which orders this worker has begun."""
         if not self._may_have_taken:
             return
         self._may_have_taken = False  # before the query: another response may be lost meanwhile

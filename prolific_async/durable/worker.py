@@ -158,7 +158,7 @@ async def _end(
 
 
 def _restore_default_executor() -> None:
-    """Give the loop a new default executor if it has that of the DBOS that has ended.
+    """Give the loop a new default executor if the DBOS that has ended has shut the old one down.
 
     DBOS's coroutines install it in each loop in which the application awaits them.
     """

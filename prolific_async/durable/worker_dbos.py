@@ -76,7 +76,7 @@ class WorkerDBOS(DBOS):
         return set(self._active_workflows_set.activeList())
 
     def end(self, settings: DBOSConfig) -> None:
-        """Destroy this instance; one that the application has put in its place is left alone."""
+        """Destroy this DBOS instance, but not an instance that the application has made since."""
         # The instance of this process. If there is none, this makes one, which is destroyed below.
         current: DBOS = DBOS.__new__(type(self), config=settings)
         if current is not self:

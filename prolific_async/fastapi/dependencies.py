@@ -80,7 +80,7 @@ async def get_client(connection: HTTPConnection) -> ProlificClient:
 
 
 async def get_server_stop(connection: HTTPConnection) -> ServerStop:
-    """Return the lifespan's ``ServerStop``; without the lifespan, one that never begins."""
+    """Return the lifespan's ``ServerStop``, or a new ``ServerStop`` if there is no lifespan."""
     stop = getattr(connection.state, _STOP_KEY, None)
     return stop if isinstance(stop, ServerStop) else ServerStop()
 

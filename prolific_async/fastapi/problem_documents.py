@@ -134,7 +134,7 @@ def _order_problem(error: errors.ProlificError) -> Problem | None:
 
 
 def _not_found_problem(connection: HTTPConnection, path: str) -> Problem:
-    """Return the problem of a 404: the caller's own if the request names the id, else a 500."""
+    """Return a 404 problem if the request itself has the id that was not found, else a 500."""
     match = _PATH.search(path)
     if match is None or not any(_request_names(connection, match[one]) for one in ("id", "job_id")):
         return _MISCONFIGURED
@@ -144,7 +144,7 @@ def _not_found_problem(connection: HTTPConnection, path: str) -> Problem:
 
 
 def _request_names(connection: HTTPConnection, quoted_id: str | None) -> bool:
-    """Return whether a request holds an id of one of Prolific's paths."""
+    """Return whether an id from one of Prolific's paths is in a request's path, query or body."""
     if quoted_id is None:
         return False
     sought = unquote(quoted_id)

@@ -34,7 +34,7 @@ class ServerStop:
 
     @contextmanager
     def call_on_stop(self, function: Callable[[], object]) -> Iterator[None]:
-        """Within this context, call a function when the server begins to stop.
+        """Call a function when the server begins to stop, if the ``with`` block has not ended.
 
         If it has begun already, the function is called at once.
         """

@@ -58,7 +58,7 @@ def _is_count(bound: float) -> bool:
 
 @frozen(repr=False)
 class Option(Part):
-    """A choice of a question. A text in place of one is its label and its value.
+    """A choice of a question. A plain text stands for an option with that label and value.
 
     Attributes:
         label: The text that participants see.
@@ -82,7 +82,7 @@ class Option(Part):
 
 @frozen(repr=False)
 class UnitOption(Part):
-    """A unit of a ``FreeTextWithUnit``. A text in place of one is its label and its value.
+    """A unit of a ``FreeTextWithUnit``. A plain text stands for a unit with that label and value.
 
     Attributes:
         label: The text that participants see.

@@ -112,7 +112,7 @@ class Page(Part):
 
     @classmethod
     def of(cls, *rows: RowLike, position: Literal["intro", "outro"] | None = None) -> Self:
-        """Make a page from its rows, which are written as they look.
+        """Make a page from its rows, each an item or a list of two columns side by side.
 
         ```python
         from prolific_async import layout as ui

@@ -122,7 +122,7 @@ _RESULT_ATTRIBUTES = {
 
 
 def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None = None) -> Client:
-    """Trace the calls and waits that a client begins from now on, and return it. Idempotent.
+    """Trace the calls and waits that a client begins from now on; return the client. Idempotent.
 
     A view that ``with_options`` made has to be given, too, for its calls to be traced; the waits of
     both are traced once.

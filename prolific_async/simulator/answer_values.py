@@ -19,7 +19,7 @@ _CHOICES = ("multiple_choice", "multiple_choice_with_free_text")
 
 
 def default_answer(item: _Item, participant: int, datapoint: int) -> Any:
-    """Return an answer that suits an item's type and depends on the two numbers."""
+    """Return an answer that suits an item's type and varies with participant and datapoint."""
     # A checksum, as the sum of the two could be even for all.
     kind, number = item["type"], zlib.crc32(f"{participant} {datapoint}".encode())
     if kind in _CHOICES and (options := _options(item, "options")):

@@ -25,7 +25,7 @@ __all__ = ["make_submissions"]
 def make_submissions(
     batch: Batch, participants: int, answer: Any, study_id: str, at: datetime
 ) -> list[Submission]:
-    """Return the submissions of new participants, each to the group that has the fewest.
+    """Return the submissions of new participants, each to the group with the fewest submissions.
 
     Args:
         batch: The batch, updated.
@@ -71,7 +71,7 @@ class _SubmissionBuilder:
         self._files: list[str] = []
 
     def add(self, task: int, answer: Any, participant: int) -> None:
-        """Add the answer to a task; the participant's number counts those of the batch."""
+        """Add the answer to a task; `participant` numbers the participants of the batch from 1."""
         datapoint, item = self._tasks.shown_in(task)
         shown = Task(
             id=task_id(self._batch, task),

@@ -75,7 +75,7 @@ def _with_and_without_slash(routes: Iterable[web.RouteDef]) -> Iterable[web.Rout
 
 
 def _service_only(middleware: Middleware) -> Middleware:
-    """Skip a middleware for requests to the simulator itself."""
+    """Make a middleware skip the requests to the simulator's control endpoints."""
 
     @web.middleware
     async def skip_control(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -41,7 +41,7 @@ class InvalidLayoutError(RefusedError):
 
 
 def change_batch(state: State, batch: Batch, fields: Mapping[str, Any]) -> None:
-    """Set the fields that a body has, all or none of them. Others are ignored.
+    """Set the fields that a body has, all or none of them; unknown keys are ignored.
 
     Null removes the layout, and the dataset [?: undocumented]; for the others it is refused. All
     of it may change after the setup, too [?: the sources disagree].

@@ -145,7 +145,7 @@ class Contents(DatasetContents):
 
     @locked
     def set_sync(self, sync_id: str, status: str, /, **shown: Any) -> None:
-        """Set the status of a sync, which then lasts; as `set_import`."""
+        """Set the status of a sync, which no longer changes by itself: see `set_import`."""
         for batch in self._state.batches.values():
             if sync_id in batch.syncs:
                 job = batch.syncs[sync_id]

@@ -99,7 +99,7 @@ class DatasetContents(WorkspaceContents):
 
     @locked
     def set_import(self, import_id: str, status: str, /, **shown: Any) -> None:
-        """Set the status of an import, which then lasts.
+        """Set the status of an import, which no longer changes by itself.
 
         `complete` and `partial` add the rows of the file that has been uploaded.
 
@@ -127,7 +127,7 @@ class DatasetContents(WorkspaceContents):
 
     @locked
     def set_migration(self, job_id: str, status: str, /, **shown: Any) -> None:
-        """Set the status of a schema migration, which then lasts; as `set_import`."""
+        """Set the status of a migration, which no longer changes by itself: see `set_import`."""
         for dataset in self._state.datasets.values():
             if job_id in dataset.migrations:
                 job = dataset.migrations[job_id]

@@ -142,12 +142,12 @@ class Dataset:
 
     @property
     def has_status(self) -> bool:
-        """Whether it is of version 3."""
+        """Whether the dataset has a status of its own, as version 3 does."""
         return self.version == 3  # noqa: PLR2004 - the generations are numbered
 
     @property
     def not_ready(self) -> str | None:
-        """The reason why a batch cannot be set up with it, or None.
+        """The reason why no batch can be set up with this dataset, None if one can.
 
         Version 4 needs an import that is complete, or partial with accepted rows [?: one text of
         the service demands `complete`, another calls accepted rows usable]. Appending is not

@@ -147,7 +147,7 @@ class FaultQueue:
         self._lock = threading.Lock()
 
     def add(self, method: str, route: str, fault: Fault, times: int | None) -> None:
-        """Add a fault for the next `times` requests whose path ends in `route`; None for all.
+        """Add a fault for requests whose path ends in `route`: the next `times`, or all for None.
 
         Raises:
             ValueError: `route` is not the end of a path, `fault` is not a Fault, or `times` is

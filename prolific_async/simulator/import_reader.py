@@ -75,11 +75,11 @@ class ImportReader:
 
 
 class _StoppedError(Exception):
-    """The simulator closes."""
+    """Reading was stopped because the simulator closes."""
 
 
 class _Slices(io.RawIOBase):
-    """Reads another file, with pauses in which other threads run, until it is stopped."""
+    """Wraps a file and pauses while it is read, so that other threads run; can be stopped."""
 
     def __init__(self, file: BinaryIO, stopped: threading.Event) -> None:
         self._file = file

@@ -109,7 +109,7 @@ def _page_issues(page: Any, index: int, fields: Collection[str] | None) -> Itera
 
 
 def _nesting_issues(node: Any, kind: str, at: list[int]) -> Iterator[_Issue]:
-    """Yield an issue for each node that has no nodes in it, or too many."""
+    """Yield an issue for each page, row or column that is empty or has too many parts."""
     if kind not in _NESTING:
         return
     key, below = _NESTING[kind]

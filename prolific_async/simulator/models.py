@@ -65,7 +65,7 @@ class BatchSnapshot:
 
 @attrs.frozen
 class Built:
-    """The datapoints of which a setup or sync has made tasks, counted by group id, if any.
+    """The datapoints from which a setup or sync has made tasks; `groups` counts them by group id.
 
     The last ones have a row in `records`; those before it, which a test has added, have none.
     """
@@ -87,7 +87,7 @@ class Built:
 
 @attrs.define(kw_only=True, eq=False)
 class SyncJob:
-    """A sync of a batch. `shown` has the keys that its end adds to the JSON."""
+    """A sync of a batch. `shown` has the keys that the JSON gets when the sync has ended."""
 
     id: str
     dataset_id: str

@@ -82,7 +82,7 @@ class PresignedUrl:
             raise _mismatch()
 
     def expire(self) -> None:
-        """Make it expire now."""
+        """Make the URL expire now."""
         self._expires = -math.inf
 
     def forget(self, now: float) -> bool:

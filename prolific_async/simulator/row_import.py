@@ -169,7 +169,7 @@ def _is_new(rows: ImportedRows, record: Mapping[str, Any]) -> bool:
 
 
 def _fields(record: Mapping[str, Any]) -> frozenset[str]:
-    """Return the fields that have a value."""
+    """Return the keys of a record whose values are not null."""
     if None in record.values():
         return frozenset(key for key, value in record.items() if value is not None)
     return frozenset(record)

@@ -51,7 +51,7 @@ class AfterSeconds:
 
 @attrs.frozen
 class AfterPolls:
-    """Show PROCESSING for some polls, and the end to the next one.
+    """End a setup after some polls, which show PROCESSING; the next poll shows the end.
 
     A poll is any response that shows the batch's status: its status, the batch itself, or the list
     that holds it. A poll of an import shows the import or its dataset, a poll of an export shows it
@@ -111,7 +111,7 @@ def check_ending(ending: object, name: str = "setup") -> Ending:
 
 
 def has_ended(ending: Ending | None, *, elapsed: float, polls: int) -> bool:
-    """Return whether a setup has ended.
+    """Return whether a setup or a job has ended.
 
     Args:
         ending: When it ends; None if that is not known yet.

@@ -44,7 +44,7 @@ class StoredRows:
         self._write(marshal.dumps(dict(row)))
 
     def extend(self, rows: "StoredRows", indexes: Iterable[int]) -> None:
-        """Add some rows of another object, by their indexes."""
+        """Add the rows that another `StoredRows` has at the given indexes."""
         self.columns |= rows.columns
         for index in indexes:
             self._write(rows.encoded(index))

@@ -85,7 +85,7 @@ class WorkspaceContents:
 
 
 def count(name: str, value: int, *, least: int = 0) -> int:
-    """Return a plain whole number. Raises ValueError if it is none, or below `least`."""
+    """Return a value as an `int`. Raises ValueError unless it is whole and at least `least`."""
     number = whole(value)
     if isinstance(number, bool) or not isinstance(number, int) or number < least:
         raise ValueError(f"{name} must be a whole number from {least}, not {value!r}")

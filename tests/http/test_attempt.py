@@ -30,12 +30,15 @@ from prolific_async._http.attempt import Body
 from prolific_async._http.request import Request
 from tests.conftest import HANGS
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
+from tests.test_cycles import left_by
 from tests.virtual_time import LoopbackLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
     from aiohttp.connector import Connection
+
+    from prolific_async._http.transport import Transport
 
 AUTHORITY = trustme.CA()
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -495,6 +498,58 @@ def test_a_connection_closed_before_the_request_is_a_connect_error(
     with Peer(tls=False) as peer:
         runner.run(main(peer))
     assert peer.seen == []
+
+
+@pytest.mark.parametrize("observed", [False, True])
+@pytest.mark.parametrize("request_", [REQUEST, POST], ids=["GET", "POST"])
+def test_a_request_over_a_second_connection_leaves_nothing_to_collect(
+    runner: asyncio.Runner,
+    request_: Request,
+    observed: bool,  # noqa: FBT001
+) -> None:
+    async def main(peer: Peer) -> None:
+        configs = [aiohttp.TraceConfig()] if observed else []
+        sender = transport(peer.url, trace_configs=configs)
+        try:
+            await sender.send(request_)
+
+            async def again() -> None:
+                peer.end(close)
+                await sender.send(request_)
+
+            assert await left_by(again) == []
+        finally:
+            await sender.close()
+
+    with Peer(tls=False) as peer:
+        runner.run(main(peer))
+    assert [number for number, _ in peer.seen] == [0, 1]
+
+
+class SlowingConnector(aiohttp.TCPConnector):
+    """A connector that has a client slow down while the client waits for a connection."""
+
+    sender: Transport
+
+    async def connect(self, *args: Any, **options: Any) -> Any:
+        connection = await super().connect(*args, **options)
+        now = asyncio.get_running_loop().time()
+        session = self.sender._session
+        assert session is not None
+        session.rate_limiter.slow_down(now, now)
+        return connection
+
+
+def test_a_post_that_a_429_holds_back_leaves_nothing_to_collect(runner: asyncio.Runner) -> None:
+    async def main(peer: Peer) -> None:
+        connector = SlowingConnector()
+        async with aiohttp.ClientSession(connector=connector) as session:
+            connector.sender = sender = transport(peer.url, session=session)
+            assert await left_by(lambda: sender.send(POST)) == []
+
+    with Peer(tls=False) as peer:
+        runner.run(main(peer))
+    assert peer.seen == [(1, "POST")]
 
 
 class EndedConnector(aiohttp.TCPConnector):

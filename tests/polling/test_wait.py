@@ -719,9 +719,7 @@ def test_a_policy_may_ask_for_no_gap_but_not_for_a_negative_one() -> None:
     assert see(wait, PROCESSING, 1).next_in == 0
     policy = Jittery()
     object.__setattr__(policy, "jitter", math.nan)
-    with pytest.raises(
-        ValueError, match=r"^Jittery\.jittered must return 0 s or more: nan$"
-    ):
+    with pytest.raises(ValueError, match=r"^Jittery\.jittered must return 0 s or more: nan$"):
         ReportingWait("b1", poll=policy, **settings).observe(PROCESSING, 1)
 
 
