@@ -66,7 +66,7 @@ class PartFile:
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "the path of a file is needed", self._path)
         if not self._overwrite:
-            raise self._exists()
+            raise self._exists_error()
         self._mode = stat.S_IMODE(mode)
 
     def open(self) -> None:
@@ -162,16 +162,16 @@ class PartFile:
         try:
             self._target.hardlink_to(self._part)
         except FileExistsError:
-            raise self._exists() from None
+            raise self._exists_error() from None
         except OSError:  # the file system has no hard links
             if self._target.exists():
-                raise self._exists() from None
+                raise self._exists_error() from None
             self._part.rename(self._target)
         else:
             with suppress(OSError):  # the file is in place, and discard tries again
                 self._part.unlink()
 
-    def _exists(self) -> FileExistsError:
+    def _exists_error(self) -> FileExistsError:
         advice = "there is a file already; overwrite=True replaces it"
         return FileExistsError(errno.EEXIST, advice, self._path)
 

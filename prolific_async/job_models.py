@@ -100,7 +100,7 @@ class ImportJob(WireModel):
 
     @property
     def id(self) -> str:
-        """Its id, under the name that all jobs have for it."""
+        """The import's id, under the attribute name that all jobs share."""
         return self.import_id
 
     def __repr__(self) -> str:
@@ -179,7 +179,7 @@ class SchemaMigration(BoundJob):
 
     @property
     def id(self) -> str:
-        """Its id, under the name that all jobs have for it."""
+        """The migration's id, under the attribute name that all jobs share."""
         return self.job_id
 
     def __repr__(self) -> str:
@@ -249,7 +249,7 @@ class BatchSync(BoundJob):
 
     @property
     def id(self) -> str:
-        """Its id, under the name that all jobs have for it."""
+        """The sync's id, under the attribute name that all jobs share."""
         return self.sync_id
 
     def __repr__(self) -> str:

@@ -14,7 +14,7 @@ from prolific_async._api.batches import batch_path, read_batch
 from prolific_async._api.path_segments import path_segment
 from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
-from prolific_async._http.retry import did_not_run, get_again
+from prolific_async._http.retry import did_not_run, may_get_again
 from prolific_async._http.transport import json_body
 from prolific_async._json.converter import load
 
@@ -88,7 +88,7 @@ class BatchContentsAPI:
     def __init__(self, transport: Transport) -> None:
         self.prefix = transport.prefix
         self._send = transport.send
-        self._send_again = partial(transport.send, again=get_again)
+        self._send_again = partial(transport.send, again=may_get_again)
 
     def create(self, workspace_id: str, keys: dict[str, Any]) -> Coroutine[Any, Any, Batch]:
         """Create a batch with the keys that are not None, and return it."""

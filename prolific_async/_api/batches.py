@@ -20,7 +20,7 @@ from prolific_async._api.path_segments import PLAIN, path_segment
 from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
 from prolific_async._http.responses import adding_request_id, http_date
-from prolific_async._http.retry import did_not_run, get_again, retrying
+from prolific_async._http.retry import did_not_run, may_get_again, retrying
 from prolific_async._http.transport import json_body
 from prolific_async._json.converter import load
 from prolific_async.models import Batch, BatchStatus
@@ -134,21 +134,21 @@ class BatchesAPI:
         self._send = transport.send
         self._stream = transport.stream
         self._pause = transport.pause
-        self._get = partial(transport.send, again=get_again)
+        self._get = partial(transport.send, again=may_get_again)
 
     # Not "async", as most methods only return a coroutine: one less to resume for each call.
 
     def get(self, batch_id: str, poll: Poll | None = None) -> Coroutine[Any, Any, Batch]:
         """Return a batch as it is now."""
         request = get_batch(batch_id, prefix=self.prefix)
-        return self._send(request, poll, get_again if poll is None else None)
+        return self._send(request, poll, may_get_again if poll is None else None)
 
     def get_status(
         self, batch_id: str, poll: Poll | None = None
     ) -> Coroutine[Any, Any, BatchStatus | None]:
         """Return a batch's status, None when the service gave none."""
         request = get_batch_status(batch_id, prefix=self.prefix)
-        return self._send(request, poll, get_again if poll is None else None)
+        return self._send(request, poll, may_get_again if poll is None else None)
 
     async def get_source(self, batch_id: str) -> SourceRead:
         """Return the fields of a batch that are needed to find its copies, and the ``Date``.
@@ -203,7 +203,7 @@ class BatchesAPI:
         async def read(request: Request) -> PickedPage[T]:
             return await batch_lists.pick_from_page(self._stream, request, pick)
 
-        read_page = retrying(read, self._retry, get_again, sleep=self._pause)
+        read_page = retrying(read, self._retry, may_get_again, sleep=self._pause)
         pagination = Pagination(list_batches(workspace_id, prefix=self.prefix))
         while (request := pagination.following) is not None:
             found = await read_page(request)

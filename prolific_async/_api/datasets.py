@@ -21,7 +21,7 @@ from prolific_async._api.upload_urls import UploadUrl, read_upload_url
 from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
 from prolific_async._http.responses import adding_request_id
-from prolific_async._http.retry import did_not_run, get_again
+from prolific_async._http.retry import did_not_run, may_get_again
 from prolific_async._http.transport import json_body
 from prolific_async._json.converter import load
 from prolific_async._sources import file_names
@@ -192,7 +192,7 @@ class DatasetsAPI:
     ) -> Coroutine[Any, Any, AppendResult]:
         """Append records, given as JSON lines; ``first`` is as in ``append_datapoints``."""
         request = append_datapoints(dataset_id, body, first=first, prefix=self._prefix)
-        return self._send(request, None, get_again)
+        return self._send(request, None, may_get_again)
 
     def _read(self, request: Request) -> Coroutine[Any, Any, Any]:
-        return self._send(request, None, get_again)
+        return self._send(request, None, may_get_again)

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from prolific_async._http.presigned import PresignedUrl, expiry
 from prolific_async._http.responses import adding_request_id
-from prolific_async._http.retry import get_again
+from prolific_async._http.retry import may_get_again
 from prolific_async._json.converter import WireModel, load
 from prolific_async.errors import DecodeError
 
@@ -38,7 +38,7 @@ async def download_url(transport: Transport, request: Request) -> PresignedUrl |
 
     """
     response = await transport.send(
-        request._replace(read=None, hides_response=True), None, get_again
+        request._replace(read=None, hides_response=True), None, may_get_again
     )
     received = asyncio.get_running_loop().time()
     data, headers, request_id = response.data, response.headers, response.request_id

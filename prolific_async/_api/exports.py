@@ -21,7 +21,7 @@ from prolific_async._api.download_urls import download_url, needed_url
 from prolific_async._api.path_segments import path_segment
 from prolific_async._http.request import Request
 from prolific_async._http.responses import adding_request_id, check_not_html, http_date
-from prolific_async._http.retry import did_not_run, get_again, may_have_run
+from prolific_async._http.retry import did_not_run, may_get_again, may_have_run
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
 from prolific_async.errors import DecodeError, NotFoundError, ProlificError
@@ -139,7 +139,7 @@ class ExportsAPI:
     async def list(self, batch_id: str) -> Exports:
         """Return the exports of a batch."""
         request = list_exports(batch_id, prefix=self._prefix)
-        response = await self._send(request, None, get_again)
+        response = await self._send(request, None, may_get_again)
         time = ServiceTime(
             http_date(response.headers.get("Date", "")), asyncio.get_running_loop().time()
         )
@@ -178,7 +178,7 @@ class ExportsAPI:
         def again(error: ProlificError) -> bool:
             nonlocal may_be_gone
             may_be_gone |= may_have_run(error)
-            return get_again(error)
+            return may_get_again(error)
 
         request = delete_export(batch_id, export_id, prefix=self._prefix)
         try:

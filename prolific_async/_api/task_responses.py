@@ -14,7 +14,7 @@ from prolific_async._api.pagination import Pagination, check_page
 from prolific_async._http.error_translation import add_yielded
 from prolific_async._http.request import Request
 from prolific_async._http.responses import undecodable
-from prolific_async._http.retry import Failures, get_again
+from prolific_async._http.retry import Failures, may_get_again
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS, add_member, parts_of_stream
 from prolific_async._json.slices import TimeSlices
@@ -52,7 +52,7 @@ async def stream_responses(transport: Transport, batch_id: str) -> AsyncGenerato
 
     """
     before = count = 0  # responses on the pages before this one, and on this one
-    failures = Failures(transport.retry, lambda error: not count and get_again(error))
+    failures = Failures(transport.retry, lambda error: not count and may_get_again(error))
     slices = TimeSlices()
     pagination = Pagination(list_responses(batch_id, prefix=transport.prefix), "responses")
     while (request := pagination.following) is not None:

@@ -15,7 +15,7 @@ from prolific_async._api.pagination import check_page, check_page_limit, count
 from prolific_async._http.base_url import VERSION
 from prolific_async._http.request import Request
 from prolific_async._http.responses import adding_request_id, undecodable
-from prolific_async._http.retry import get_again
+from prolific_async._http.retry import may_get_again
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
 from prolific_async.models import Workspace
@@ -36,7 +36,7 @@ class WorkspacesAPI:
 
     def __init__(self, transport: Transport) -> None:
         self._prefix = transport.prefix
-        self._get = partial(transport.send, again=get_again)
+        self._get = partial(transport.send, again=may_get_again)
 
     async def list(self) -> builtins.list[Workspace]:
         """Return all workspaces.

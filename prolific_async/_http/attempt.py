@@ -93,7 +93,7 @@ class Timed:
         self._limit = limit
         self._expired = False
 
-    def expire(self) -> None:
+    def interrupt(self) -> None:
         """Interrupt the task."""
         self._expired = True
         self._task.cancel()
@@ -211,7 +211,7 @@ class Attempt(Timed):
             without_frames(error)  # else aiohttp's frame and the error form a reference cycle
         self._found_dead = True
         body.rate_limiter = None
-        await _read_ends()
+        await _notice_closed_connections()
         return await self._request(method, url, within, (self,))
 
     def _request(
@@ -264,7 +264,7 @@ class Attempt(Timed):
             self._found_dead = True
         finally:
             del request.send, self._send_over  # else request and self form a reference cycle
-        await _read_ends()
+        await _notice_closed_connections()
         return await self(request, handler)
 
     # Not async: mostly nothing is awaited here, which saves a coroutine.
@@ -318,20 +318,20 @@ def _is_quiet(protocol: Any) -> bool:
     # Windows has no `poll`; elsewhere `select` takes no descriptor above 1023.
     if sys.platform == "win32":
         return not select.select([socket], (), (), 0)[0]
-    return not _poll_of(socket.fileno()).poll(0)
+    return not _select_poll_of(socket.fileno()).poll(0)
 
 
 if sys.platform != "win32":
 
     @lru_cache(1024)
-    def _poll_of(descriptor: int) -> select.poll:
+    def _select_poll_of(descriptor: int) -> select.poll:
         """Return a poll object for input on a file descriptor; cached, as making one is slow."""
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         return poll
 
 
-async def _read_ends() -> None:
+async def _notice_closed_connections() -> None:
     """Let the loop notice which idle connections the server has closed, before one is reused."""
     for _ in range(_ROUNDS):
         await asyncio.sleep(0)

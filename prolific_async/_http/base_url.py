@@ -93,7 +93,7 @@ def proxy_for(base_url: str) -> str | None:
         return None
     if "://" not in proxy:
         proxy = f"http://{proxy}"
-    if _fits(proxy):
+    if _is_http_url(proxy):
         return proxy
     del proxy  # it may hold a password, and loggers may print local variables
     raise ConfigurationError(
@@ -102,7 +102,7 @@ def proxy_for(base_url: str) -> str | None:
     )
 
 
-def _fits(proxy: str) -> bool:
+def _is_http_url(proxy: str) -> bool:
     try:
         return URL(proxy).scheme in ("http", "https") and bool(URL(proxy).host)
     except ValueError:

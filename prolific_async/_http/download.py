@@ -48,7 +48,7 @@ class Piece(NamedTuple):
     total: int | None
 
 
-class _BeginAnew(errors.ProlificError):
+class _RestartDownload(errors.ProlificError):
     """A response does not continue the download: start the file again from its first byte."""
 
 
@@ -77,7 +77,7 @@ class _Version:
         """Return the version that a successful response belongs to: this one or a new one.
 
         Raises:
-            _BeginAnew: The response is a part, but not the missing rest of this version.
+            _RestartDownload: The response is a part, but not the missing rest of this version.
             DecodeError: The response is a part that was not asked for, or its end could not be
                 recognised.
 
@@ -89,9 +89,9 @@ class _Version:
                 raise responses.undecodable(request, "a part of the file, where all was asked for")
             match = _CONTENT_RANGE.fullmatch(headers.get(hdrs.CONTENT_RANGE, ""))
             if match is None or encoded or etag != self.etag:
-                raise _BeginAnew
+                raise _RestartDownload
             if (int(match[1]), int(match[2])) != (self.received, self.total):
-                raise _BeginAnew
+                raise _RestartDownload
             return self
         length = headers.get(hdrs.CONTENT_LENGTH, "")
         if not length and hdrs.TRANSFER_ENCODING not in headers:
@@ -197,7 +197,7 @@ class Download:
         if self._url is not None and self._may_renew and is_refused_as_expired(error):
             self._url.expires = now
             return 0.0
-        if isinstance(error, _BeginAnew):
+        if isinstance(error, _RestartDownload):
             self._version = _Version()  # so that the next request asks for the whole
             return 0.0
         return self._failures.pause_after(error)
@@ -219,7 +219,7 @@ class Download:
                 status, headers = response.status, response.headers
                 storage.log_end(session, request, status, sent_at)
                 if status == _NOT_SATISFIABLE and self._version.condition():
-                    raise _BeginAnew
+                    raise _RestartDownload
                 if not responses.is_success(status):
                     with Timed(session.time_limit):
                         refusal = await storage.read_refusal(response)
@@ -269,7 +269,7 @@ class _ResponseCloser:
 
     _response: aiohttp.ClientResponse
 
-    def expire(self) -> None:
+    def interrupt(self) -> None:
         """Close the connection."""
         self._response.close()
 

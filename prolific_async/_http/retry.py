@@ -31,7 +31,7 @@ _POLLS_AGAIN = frozenset({408, 425, 429})
 _MAY_HAVE_RUN = frozenset({408})
 
 
-def get_again(error: ProlificError) -> bool:
+def may_get_again(error: ProlificError) -> bool:
     """Return whether a GET may be retried after this failure."""
     if isinstance(error, APIStatusError):
         return error.status in _GET_AGAIN

@@ -18,7 +18,7 @@ from prolific_async import errors
 from prolific_async._http import session_checks
 from prolific_async._http.base_url import proxy_for
 from prolific_async._http.rate_limiter import RateLimiter
-from prolific_async._http.time_limit import Expiring, TimeLimit
+from prolific_async._http.time_limit import Interruptible, TimeLimit
 from prolific_async._version import __version__
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class LoopSession:
     streams: asyncio.Semaphore
     closing: asyncio.Event = Factory(asyncio.Event)
     time_limits: WeakValueDictionary[float, TimeLimit] = Factory(WeakValueDictionary)
-    transfers: set[Expiring] = Factory(set)
+    transfers: set[Interruptible] = Factory(set)
     middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = field(init=False)
 
     @middlewares.default
@@ -72,7 +72,7 @@ class LoopSession:
         for time_limit in list(self.time_limits.values()):
             time_limit.close()
         for transfer in list(self.transfers):
-            transfer.expire()
+            transfer.interrupt()
 
 
 class SessionOwner:
@@ -115,7 +115,7 @@ class SessionOwner:
         self.request_timeout = request_timeout
         self._max_connections = max_connections
         self._max_requests_per_second = max_requests_per_second
-        self._trace_configs = session_checks.checked_kinds(session, trace_configs)
+        self._trace_configs = session_checks.checked_trace_configs(session, trace_configs)
         self._session: LoopSession | None = None
         self._closed = False
 
@@ -178,7 +178,7 @@ class SessionOwner:
             return
         self.check_loop()
         self._closed = True
-        await self._let_go(self._session)
+        await self._end_session(self._session)
 
     async def pause(self, seconds: float) -> None:
         """Wait between attempts, for the given seconds or until the client is closed."""
@@ -211,7 +211,7 @@ class SessionOwner:
         streams = asyncio.Semaphore(max(1, limit // 2))
         session = LoopSession(loop, http, headers, rate_limiter, time_limit, streams)
         self._session = session
-        await self._let_go(previous)
+        await self._end_session(previous)
         return session
 
     def _make(self, headers: CIMultiDict[str]) -> tuple[aiohttp.ClientSession, CIMultiDict[str]]:
@@ -229,7 +229,7 @@ class SessionOwner:
         )
         return session, CIMultiDict() if by_session else headers
 
-    async def _let_go(self, session: LoopSession | None) -> None:
+    async def _end_session(self, session: LoopSession | None) -> None:
         if session is not None:
             if not session.loop.is_closed():  # a closed loop wakes nobody
                 session.interrupt()

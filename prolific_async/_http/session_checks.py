@@ -12,7 +12,7 @@ from aiohttp import hdrs
 from prolific_async.errors import ConfigurationError
 
 
-def checked_kinds(
+def checked_trace_configs(
     session: aiohttp.ClientSession | None, trace_configs: Sequence[aiohttp.TraceConfig]
 ) -> list[aiohttp.TraceConfig]:
     """Return the trace configs; raise ValueError for arguments that aiohttp would refuse later."""
@@ -46,7 +46,7 @@ def check(session: aiohttp.ClientSession, base_url: str) -> None:
             "the aiohttp session given to this ProlificClient has a default header Expect, so it "
             "would send headers before the connection is checked; give one without"
         )
-    if base_url.startswith("https:") and not _verifies(session.connector):
+    if base_url.startswith("https:") and not _verifies_certificate(session.connector):
         raise ConfigurationError(
             "the aiohttp session given to this ProlificClient does not verify the server's "
             "certificate and host name, so anybody could take the token; for an authority of your "
@@ -72,7 +72,7 @@ def netrc_error() -> ConfigurationError:
     )
 
 
-def _verifies(connector: aiohttp.BaseConnector | None) -> bool:
+def _verifies_certificate(connector: aiohttp.BaseConnector | None) -> bool:
     # The setting is not public. A Fingerprint is safe: it is checked before anything is sent.
     setting = getattr(connector, "_ssl", True)
     if isinstance(setting, ssl.SSLContext):

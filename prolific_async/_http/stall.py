@@ -70,11 +70,11 @@ class Stall(Timed):
         self._session.transfers.discard(self)
         super().__exit__(kind, error, traceback)
 
-    def expire(self) -> None:
+    def interrupt(self) -> None:
         """Interrupt the task, once."""
         if not self._expired:
             self._end()
-            super().expire()
+            super().interrupt()
 
     def pause(self) -> None:
         """Stop the clock, while something other than the connection is awaited."""
@@ -107,7 +107,7 @@ class Stall(Timed):
         if now - self._since < self._limit.seconds:
             self._arm()
         else:
-            self.expire()
+            self.interrupt()
 
     def _state(self) -> tuple[int, ...]:
         """Return numbers, at least one of which changes when a byte moves."""

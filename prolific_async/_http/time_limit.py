@@ -1,8 +1,8 @@
 """Time limit of requests: one timer for all requests.
 
-All requests have the same time limit, so they expire in the order in which they began, which a dict
-keeps. With ``asyncio.timeout``, which sets a timer for each request, a whole request costs 7 % more
-CPU (benchmarks/README.md).
+All requests have the same time limit, so their time is over in the order in which they began, which
+a dict keeps. With ``asyncio.timeout``, which sets a timer for each request, a whole request costs
+7 % more CPU (benchmarks/README.md).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     import asyncio
 
 
-class Expiring(Protocol):
+class Interruptible(Protocol):
     """Work that can be interrupted: its time limit is over, or the client is closed."""
 
-    def expire(self) -> None:
+    def interrupt(self) -> None:
         """Interrupt the work."""
 
 
@@ -35,7 +35,7 @@ class TimeLimit:
     def __init__(self, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         self.seconds = seconds
         self.loop = loop
-        self.deadlines: dict[Expiring, float] = {}
+        self.deadlines: dict[Interruptible, float] = {}
         self.timer: asyncio.TimerHandle | None = None
 
     def arm(self, deadline: float) -> None:
@@ -45,7 +45,7 @@ class TimeLimit:
     def close(self) -> None:
         """Interrupt every request, and disarm the timer."""
         for timed in self.deadlines:
-            timed.expire()
+            timed.interrupt()
         self.deadlines.clear()
         if self.timer is not None:
             self.timer.cancel()
@@ -60,4 +60,4 @@ class TimeLimit:
                 self.arm(deadline)
                 return
             del self.deadlines[timed]
-            timed.expire()
+            timed.interrupt()

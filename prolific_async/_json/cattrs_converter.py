@@ -57,7 +57,7 @@ def _plain_model_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], An
     return lambda value, _: inner(scalars.mapping(value, dict), cls)
 
 
-def _model_unhook(cls: type[Any], converter: Converter) -> Callable[[Any], dict[str, Any]]:
+def _model_to_dict_hook(cls: type[Any], converter: Converter) -> Callable[[Any], dict[str, Any]]:
     inner = make_dict_unstructure_fn(cls, converter, extra=override(omit=True))
     arrays = reading.arrays_of(cls)
     nullable = [one.name for one in reading.wire_fields(cls) if one.default is None]
@@ -129,5 +129,5 @@ def new_converter(plain_model: type[Any], wire_model: type[Any], *, detailed: bo
     converter.register_unstructure_hook_func(
         lambda kind: kind == JsonObject, lambda value: copy.deepcopy(dict(value))
     )
-    converter.register_unstructure_hook_factory(is_wire_model, _model_unhook)
+    converter.register_unstructure_hook_factory(is_wire_model, _model_to_dict_hook)
     return converter

@@ -93,7 +93,7 @@ _END = """
 """
 
 
-def _others(value: dict[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
+def _unknown_keys(value: dict[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
     # A comprehension in the hook would turn `value` into a closure cell, which is slower to read.
     return MappingProxyType({key: value[key] for key in value if key not in known})
 
@@ -118,7 +118,7 @@ def model_hook(cls: type[Any], slots: Iterable[Slot], others: Mapping[str, Any])
         "mapping": scalars.mapping,
         "new": object.__new__,
         "unfrozen": type(cls.__name__, (cls,), free),
-        "others": _others,
+        "others": _unknown_keys,
     }
     # Counting the known keys in a response is faster than comparing two sets of keys.
     code = [_BEGIN.format(required=sum(slot.default is NOTHING for slot in slots))]

@@ -54,7 +54,7 @@ class Deadline:
         last_poll = at - min(_LAST_POLL, seconds * _LAST_POLL_SHARE)
         return cls(now, at, last_poll, polls_left, late)
 
-    def is_last_poll(self, sent: float) -> bool:
+    def replaces_last_poll(self, sent: float) -> bool:
         """Return whether another wait's poll, sent at the given time, replaces the last poll.
 
         Thus waits with nearly the same deadline share one last poll.

@@ -115,7 +115,9 @@ def status_event(key: Key, event: Event) -> StatusEvent:
     return StatusEvent(None, *event, key.kind.name, key.id)
 
 
-def complete(error: WaitError, key: Key, events: Iterable[Event], cause: Exception | None) -> None:
+def complete_wait_error(
+    error: WaitError, key: Key, events: Iterable[Event], cause: Exception | None
+) -> None:
     """Set ``kind``, ``events`` and ``failure`` of a wait's error."""
     error.events = tuple(status_event(key, event) for event in events)
     error.failure = cause

@@ -63,7 +63,7 @@ class Poller:
         self._at_once = at_once
         self._queue: deque[Pollable] = deque()  # entries that are no longer POLLED are skipped
         self._under_way: set[asyncio.Task[Any]] = set()
-        self._work = SlicedWork(self._go_on)
+        self._work = SlicedWork(self._start_queued_polls)
         self._is_waking = False  # while due targets are collected in slices
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = math.inf  # ``TimerHandle.when`` works in some event loops only
@@ -154,9 +154,9 @@ class Poller:
             if target.stage:
                 target.cancel_poll()
             if self._scheduler.groups.ended or not self._scheduler.targets:
-                self._go_on()
+                self._start_queued_polls()
 
-    def _go_on(self) -> None:
+    def _start_queued_polls(self) -> None:
         """Forget ended groups, set the timer and start queued polls; called after any change."""
         if self._scheduler.groups.ended:
             for group in self._scheduler.pop_ended_groups():
@@ -176,10 +176,10 @@ class Poller:
             self._timer.cancel()
             self._timer = None
         if when != math.inf:
-            self._timer = self._loop.call_at(when, self._ring, when, context=self._context)
+            self._timer = self._loop.call_at(when, self._timer_fired, when, context=self._context)
         self._timer_for = when
 
-    def _ring(self, when: float) -> None:
+    def _timer_fired(self, when: float) -> None:
         self._timer, self._timer_for = None, math.inf
         now = max(self._loop.time(), when)  # a loop's timer may be a little early
         due: list[Pollable] = []
@@ -193,7 +193,7 @@ class Poller:
             try:
                 self._queue.extend(filter(None, self._scheduler.polls(due, now)))
             finally:  # a bug must not stop the timer
-                self._go_on()
+                self._start_queued_polls()
             return
 
         def take(thing: Pollable | None) -> None:
@@ -273,10 +273,10 @@ class Poller:
             elif isinstance(error, Exception) and not isinstance(error, ProlificError):
                 thing.stage = SHOWN
                 fail = methodcaller("fail", bugs.bug(thing.key, error), now)
-                self._tell_all(thing, fail, now, self._shown)
+                self._tell_all(thing, fail, now, self._end_showing)
             else:
                 self._take_result(thing, self._source.failed(thing.key, error), now)
-        self._go_on()
+        self._start_queued_polls()
 
     def _take_result(self, target: PollTarget, result: PollResult, now: float) -> None:
         """Show a single poll's result to the waits, unless it is a check that confirms a list."""
@@ -297,7 +297,7 @@ class Poller:
         target.stage = SHOWN  # no poll begins until all waits have seen the result
         if isinstance(target.waits, dict):
             observe = methodcaller("observe", result, now, target.sent_at)
-            self._tell_all(target, observe, now, self._shown)
+            self._tell_all(target, observe, now, self._end_showing)
             return
         sent_at: Any = target.sent_at  # never None after a poll
         for wait in target.waits:  # at most one; ``_tell_all`` would add a tenth to a poll's cost
@@ -311,9 +311,9 @@ class Poller:
                 bugs.fail(wait, error, now)
             if broken or wait.outcome is not None:
                 target.end(wait)
-        self._shown(target, now)
+        self._end_showing(target, now)
 
-    def _shown(self, target: PollTarget, now: float) -> None:
+    def _end_showing(self, target: PollTarget, now: float) -> None:
         if target.stage == SHOWN:
             target.stage = IDLE
         if target.not_before == math.inf:

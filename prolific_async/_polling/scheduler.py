@@ -94,7 +94,7 @@ class Scheduler:
     def pop_due(self, now: float) -> Iterator[Pollable | None]:
         """Yield the targets and groups that are due, and None for each outdated heap entry."""
         while self.next_time <= now:
-            _, order, thing = heapq.heappop(self._first())
+            _, order, thing = heapq.heappop(self._heap_with_earliest())
             if order == thing.order:
                 self._schedule(thing, math.inf)
                 yield thing
@@ -170,7 +170,7 @@ class Scheduler:
     def plan(self, target: PollTarget, now: float) -> bool:
         """Schedule a target, or forget it if it has no waits; return whether to poll it now."""
         if not target.waits:
-            self._end(target)
+            self._forget(target)
             return False
         due = next_due(target)
         if target.needs_object and due <= now < target.deadline and not target.stage:
@@ -190,7 +190,7 @@ class Scheduler:
             due = self._due_singly(target, next_due(target), now)
             self._schedule(target, min(due, target.deadline))
 
-    def _end(self, target: PollTarget) -> None:
+    def _forget(self, target: PollTarget) -> None:
         if self.targets.get(target.key) is target:
             del self.targets[target.key]
             if isinstance(target.key, str):
@@ -245,13 +245,13 @@ class Scheduler:
         if when != math.inf:
             heapq.heappush(self._heap, (when, order, thing))
         if self._old or not self._scheduled or len(self._heap) > _SMALL + 2 * self._scheduled:
-            self._tidy()
+            self._drop_outdated_entries()
         if when < self.next_time:
             self.next_time = when
         elif before == self.next_time:
             self._set_next_time()
 
-    def _tidy(self) -> None:
+    def _drop_outdated_entries(self) -> None:
         if not self._scheduled:
             self._heap.clear()
             self._old.clear()
@@ -264,19 +264,19 @@ class Scheduler:
             if entry[1] == entry[2].order:
                 heapq.heappush(self._heap, entry)
 
-    def _first(self) -> list[tuple[float, int, Pollable]]:
+    def _heap_with_earliest(self) -> list[tuple[float, int, Pollable]]:
         """Return the heap with the earliest entry, an empty one if both are empty."""
         heap, old = self._heap, self._old
         return old if old and (not heap or old[0] < heap[0]) else heap
 
     def _set_next_time(self) -> None:
         """Set ``next_time`` to the time of the earliest entry; at least one must be current."""
-        first = self._first()
+        first = self._heap_with_earliest()
         for _ in range(_CLEARED):  # if more are outdated, the timer rings once in vain
             if first[0][1] == first[0][2].order:
                 break
             heapq.heappop(first)
-            first = self._first()
+            first = self._heap_with_earliest()
         self.next_time = first[0][0]
 
 

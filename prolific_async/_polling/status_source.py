@@ -127,7 +127,7 @@ class StatusSource:
                 self._lists.pop(workspace_id, None),
             )
         except RateLimitedError as error:
-            return self._refused(error, "the list", {})
+            return self._result_of_429(error, "the list", {})
         except (ProlificError, ValueError) as error:
             return failed_list(error)
         self._lists[workspace_id] = listing.memory
@@ -151,7 +151,7 @@ class StatusSource:
             except ProlificError as error:
                 found[batch_id] = self.failed(batch_id, error)
                 if isinstance(error, RateLimitedError):
-                    return self._refused(error, f"batch {batch_id}", found)
+                    return self._result_of_429(error, f"batch {batch_id}", found)
                 if isinstance(error, TransportError):
                     gave_up = str(error)
                     break
@@ -176,7 +176,7 @@ class StatusSource:
             self._lists.pop(batch.workspace_id, None)  # a single batch is polled without lists
         return GroupResult(found=found, size=size, gave_up=gave_up)
 
-    def _refused(
+    def _result_of_429(
         self, error: RateLimitedError, name: str, found: dict[str, PollResult]
     ) -> GroupResult:
         seconds = max(capped_retry_after(error, self._retry), min(_REFUSED, self._retry.maximum))

@@ -12,7 +12,7 @@ from prolific_async._http.retry import capped_retry_after, may_poll_again, pause
 from prolific_async._logging import log as _log
 from prolific_async._messages import brief
 from prolific_async._polling.kept_errors import summary
-from prolific_async._polling.kinds import BATCH_VERDICT, complete, id_of, named
+from prolific_async._polling.kinds import BATCH_VERDICT, complete_wait_error, id_of, named
 from prolific_async.errors import (
     NotFoundError,
     ProlificError,
@@ -128,16 +128,16 @@ class Wait:
             if has_failed:
                 self._end(ending, self.verdict.failure(self._error_args(now), None))
                 return
-            self._tell(ending, 0.0 if polling else None)
+            self._emit(ending, 0.0 if polling else None)
         if cut is not None:
             self.polls += 1
-            self._tell((self._status, now - self.time.started), None, cut)
+            self._emit((self._status, now - self.time.started), None, cut)
         self._time_out(now)
 
     def fail(self, error: Exception, now: float) -> None:
         """End the wait with a WaitFailedError, whose cause is the given error."""
         ending, self._ending = self._ending, None
-        event = None if ending is None else self._tell(ending, None, later=True)
+        event = None if ending is None else self._emit(ending, None, later=True)
         self._set(WaitFailedError(*self._error_args(now)), error, event)
 
     def _take_in(self, result: PollResult, now: float, shared: float | None = None) -> None:
@@ -168,7 +168,7 @@ class Wait:
             self._known += (status,)
             shown = "no status" if status is None else f"the unseen status {brief(status)!r}"
             _log.warning("%s shows %s, which counts as pending", named(self.key), shown)
-        self._go_on(poll, now, last=shared is not None and self.time.is_last_poll(shared))
+        self._plan_poll(poll, now, last=shared is not None and self.time.replaces_last_poll(shared))
 
     def _take_end(self, poll: _Poll, result: PollResult, now: float, *, is_ready: bool) -> None:
         """End the wait, or ask for a poll that reads the object if this poll did not read it."""
@@ -193,17 +193,17 @@ class Wait:
         elif shown in verdict.failed and (result.error is not None or status in verdict.failed):
             self._end(ending, verdict.failure(self._error_args(now), value))
         else:  # the newer response wins
-            self._tell(ending, 0.0)
+            self._emit(ending, 0.0)
             if self.outcome is None:  # a callback may have ended the wait
                 self._take_in(result, now)
 
     def _fail_poll(self, poll: _Poll, error: ProlificError, now: float, *, shared: bool) -> None:
         early = isinstance(error, NotFoundError) and now < self.found_by
         if shared and self.time.polls_left == math.inf and (early or may_poll_again(error)):
-            self._tell(poll, None if self.due == math.inf else max(self.due - now, 0.0), error)
+            self._emit(poll, None if self.due == math.inf else max(self.due - now, 0.0), error)
             return
         if early:
-            self._go_on(poll, now, error)
+            self._plan_poll(poll, now, error)
             return
         if self._pauses is None:
             self._pauses = pauses(self.retry)
@@ -212,9 +212,9 @@ class Wait:
             self._end(poll, WaitFailedError(*self._error_args(now)), error)
             return
         asked = capped_retry_after(error, self.retry)
-        self._go_on(poll, now, error, max(next(self._pauses), asked), asked)
+        self._plan_poll(poll, now, error, max(next(self._pauses), asked), asked)
 
-    def _go_on(
+    def _plan_poll(
         self,
         poll: _Poll,
         now: float,
@@ -240,10 +240,10 @@ class Wait:
             due = max(time.last_poll, now + floor)
         if last or now >= time.last_poll or due >= time.at:
             self.due = math.inf
-            self._tell(poll, None, error)
+            self._emit(poll, None, error)
         else:
             self.due = self.pause_until = due
-            self._tell(poll, due - now, error)
+            self._emit(poll, due - now, error)
 
     def _count_down(
         self, poll: _Poll, now: float, error: ProlificError | None, floor: float
@@ -253,11 +253,11 @@ class Wait:
         due = now + floor
         goes_on = self.time.polls_left > 0 and due < self.deadline
         self.due = self.pause_until = due if goes_on else math.inf
-        self._tell(poll, floor if goes_on else None, error)
+        self._emit(poll, floor if goes_on else None, error)
         if not goes_on:
             self._time_out(now)
 
-    def _tell(
+    def _emit(
         self,
         poll: _Poll,
         next_in: float | None,
@@ -281,13 +281,13 @@ class Wait:
         return event
 
     def _end(self, poll: _Poll, outcome: object, cause: ProlificError | None = None) -> None:
-        self._set(outcome, cause, self._tell(poll, None, cause, later=True))
+        self._set(outcome, cause, self._emit(poll, None, cause, later=True))
 
     def _set(self, outcome: object, cause: Exception | None, news: Event | None) -> None:
         if self.outcome is None:  # a callback may have ended the wait already
             self.due, self.outcome = math.inf, outcome
             if isinstance(outcome, WaitError):
-                complete(outcome, self.key, self._events or (), cause)
+                complete_wait_error(outcome, self.key, self._events or (), cause)
         if news is not None and self.listeners is not None:
             self.listeners.tell(news)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define
 
-from prolific_async._http.retry import get_again, may_have_run, may_poll_again, pauses
+from prolific_async._http.retry import may_get_again, may_have_run, may_poll_again, pauses
 from prolific_async._logging import log as _log
 from prolific_async._recovery.copy_search import CallStart, copies_of
 from prolific_async._recovery.unknown_outcome import call_of, unknown_outcome
@@ -279,8 +279,8 @@ class Duplicator:
                 await self._sleep(pause)
                 start, named = await search(searched_id, pending)
             except ProlificError as failure:
-                # The search has already repeated its GETs after failures of ``get_again``.
-                if may_poll_again(failure) and not get_again(failure):
+                # The search has already repeated its GETs after failures of ``may_get_again``.
+                if may_poll_again(failure) and not may_get_again(failure):
                     continue
                 break
             # An invalid workspace id or a callback of the application can raise anything: the

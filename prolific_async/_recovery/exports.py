@@ -78,7 +78,7 @@ class ExportStarter:
                 wanted,
                 lambda one, listed: (
                     one.status == JobStatus.GENERATING
-                    or _is_made_since(one, self._by_service(listed, began))
+                    or _is_made_since(one, self._to_service_clock(listed, began))
                 ),
             )
             if found is None:
@@ -133,7 +133,7 @@ class ExportStarter:
             _log.info("the exports of batch %s could not be listed: %s", batch_id, error)
             return None
 
-    def _by_service(self, listed: Exports, began: float) -> float:
+    def _to_service_clock(self, listed: Exports, began: float) -> float:
         """Convert a loop time to the service's clock, in whole seconds since 1970.
 
         Without a ``Date`` header, this machine's clock is used instead.
@@ -157,9 +157,10 @@ def _has_filter(export: Export, wanted: dict[str, str]) -> bool:
         return False
     moments = ((export.since, wanted.get("from")), (export.until, wanted.get("to")))
     return all(
-        given is None or (found is not None and _is_same(found, given)) for found, given in moments
+        given is None or (found is not None and _is_same_moment(found, given))
+        for found, given in moments
     )
 
 
-def _is_same(found: datetime, given: str) -> bool:
+def _is_same_moment(found: datetime, given: str) -> bool:
     return abs((found - datetime.fromisoformat(given)).total_seconds()) < _ROUNDING

@@ -146,7 +146,7 @@ class NamedCopies:
                 raise
             if not may_poll_again(failure) or not copy.settles_in:
                 # No "from failure": the error's cause is the failure of the duplicate, if any.
-                raise copy.unsearched(failure)  # noqa: B904
+                raise copy.search_failed_error(failure)  # noqa: B904
             _log.info("%s; it is searched for again: %s", copy.lost, failure)
             return None
 

@@ -144,7 +144,7 @@ class NamedCopy:
         self.lost = OutcomeUnknownError("POST", self.path)
         self._settle(until)
 
-    def unsearched(self, failure: ProlificError) -> OutcomeUnknownError:
+    def search_failed_error(self, failure: ProlificError) -> OutcomeUnknownError:
         """Return the error for a duplicate that may have run when the search for its copy fails."""
         if self.made is not None:
             return unknown_copy(self.path, self.name, Copies((self.made,)), failure)

@@ -79,10 +79,10 @@ async def append_slices(records: Records, key: str | None) -> AsyncGenerator[App
         return
     pending: list[bytes] = []
     size = first = 0
-    async with aclosing(items.batches()) as batches:
-        async for batch in batches:
-            data = encoder.encode(batch)
-            items.adapt_batch_size(len(batch), len(data))
+    async with aclosing(items.blocks()) as blocks:
+        async for block in blocks:
+            data = encoder.encode(block)
+            items.adapt_block_size(len(block), len(data))
             for line in data.splitlines(keepends=True):
                 if len(line) > MAX_BYTES:
                     number = first + len(pending)

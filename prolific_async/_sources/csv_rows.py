@@ -18,7 +18,7 @@ from prolific_async._json.slices import TimeSlices
 from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import EXACT, check_name
 from prolific_async._sources.contents import PIECE, Spool
-from prolific_async._sources.row_batches import Row, mappings, plain_rows, raise_cell_error
+from prolific_async._sources.row_blocks import Row, mappings, plain_rows, raise_cell_error
 from prolific_async._sources.row_keys import RowKey
 
 _ROW_END = "\r\n"
@@ -38,7 +38,7 @@ class CsvRows:
         self._size = 0
         self._widths: list[tuple[int, int]] = []  # offset of the first row, and number of columns
 
-    def encode(self, batch: list[Any]) -> bytes:
+    def encode(self, block: list[Any]) -> bytes:
         """Return the next rows as CSV.
 
         Raises:
@@ -46,7 +46,7 @@ class CsvRows:
             ValueError: A cell, a name or a key cannot be sent; the message names row and column.
 
         """
-        rows = mappings(batch, self.count)
+        rows = mappings(block, self.count)
         cells = self._cells_of(rows)
         columns = list(zip(*cells, strict=True))
         kinds = [set(map(type, column)) for column in columns]

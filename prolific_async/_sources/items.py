@@ -1,4 +1,4 @@
-"""Reading of a caller's iterable, plain or async, in batches that fit into memory."""
+"""Reading of a caller's iterable, plain or async, in blocks that fit into memory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from itertools import islice
 from time import perf_counter
 from typing import Any
 
-_MAX_ITEMS = 64  # items of a batch; more would hardly lower the cost per item
-_MAX_BYTES = 256 * 1024  # bytes of a batch, about
-_MAX_SECONDS = 0.001  # if reading a batch takes longer, the next batch is smaller
+_MAX_ITEMS = 64  # items of a block; more would hardly lower the cost per item
+_MAX_BYTES = 256 * 1024  # bytes of a block, about
+_MAX_SECONDS = 0.001  # if reading a block takes longer, the next block is smaller
 
 _BUFFERS = (bytearray, memoryview)
 
@@ -27,9 +27,9 @@ END = object()
 class Items:
     """The items of one iterable, which is read in the event loop, as it may be bound to a thread.
 
-    Batches begin with one item and grow. Call ``adapt_batch_size`` after each batch, so that the
+    Blocks begin with one item and grow. Call ``adapt_block_size`` after each block, so that the
     next one is not too large. A generator may reuse one dict or buffer for all its items, so a
-    batch has copies of dicts, and ends after a buffer.
+    block has copies of dicts, and ends after a buffer.
     """
 
     def __init__(self, given: Iterable[Any] | AsyncIterable[Any]) -> None:
@@ -41,7 +41,7 @@ class Items:
         self._is_quick = True
 
     async def first(self) -> Any:
-        """Read and return the first item, ``END`` if there is none; ``batches`` yields it, too."""
+        """Read and return the first item, ``END`` if there is none; ``blocks`` yields it, too."""
         if isinstance(self._given, AsyncIterable):
             self._async = aiter(self._given)
             self._first = await anext(self._async, END)
@@ -50,26 +50,26 @@ class Items:
             self._first = next(self._plain, END)
         return self._first
 
-    async def batches(self) -> AsyncGenerator[list[Any]]:
+    async def blocks(self) -> AsyncGenerator[list[Any]]:
         """Yield all items, in lists; ``first`` must have been called."""
         if self._first is not END:
             first, self._first = self._first, END
             yield [first]
         if self._async is None:
             assert self._plain is not None  # noqa: S101 - for the type checker
-            while batch := self._read(self._plain):
-                yield batch
+            while block := self._read(self._plain):
+                yield block
             return
-        batch = []
+        block = []
         async for item in self._async:
-            batch.append(_copied(item))
-            if len(batch) >= self._max_items or isinstance(item, _BUFFERS):
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+            block.append(_copied(item))
+            if len(block) >= self._max_items or isinstance(item, _BUFFERS):
+                yield block
+                block = []
+        if block:
+            yield block
 
-    def adapt_batch_size(self, items: int, size: int) -> None:
+    def adapt_block_size(self, items: int, size: int) -> None:
         """Set the size of the next block from the last block's number of items, bytes and time."""
         wanted = 2 * items if self._is_quick else items // 2
         self._max_items = max(1, min(wanted, _MAX_ITEMS, _MAX_BYTES * items // (size + 1)))
@@ -78,9 +78,9 @@ class Items:
         """Read a block of items, which blocks the event loop for a moment."""
         began = perf_counter()
         read = _take if isinstance(self._given, list | tuple) else _take_copies
-        batch = read(items, self._max_items)
+        block = read(items, self._max_items)
         self._is_quick = perf_counter() - began < _MAX_SECONDS
-        return batch
+        return block
 
 
 def _take(items: Iterator[Any], count: int) -> list[Any]:
@@ -90,12 +90,12 @@ def _take(items: Iterator[Any], count: int) -> list[Any]:
 
 def _take_copies(items: Iterator[Any], count: int) -> list[Any]:
     """Read items of a generator or similar, which may reuse a dict or buffer."""
-    batch = []
+    block = []
     for item in islice(items, count):
-        batch.append(_copied(item))
+        block.append(_copied(item))
         if isinstance(item, _BUFFERS):
             break
-    return batch
+    return block
 
 
 def _copied(item: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import EXACT, check_name
-from prolific_async._sources.row_batches import (
+from prolific_async._sources.row_blocks import (
     Row,
     kinds_of,
     mappings,
@@ -28,14 +28,14 @@ _LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 class JsonRows:
-    """Encodes batches of rows as JSON lines."""
+    """Encodes blocks of rows as JSON lines."""
 
     def __init__(self, key: RowKey | None) -> None:
         self.count = 0
         self._key = key
         self._names: set[Any] = set()
 
-    def encode(self, batch: list[Any]) -> bytes:
+    def encode(self, block: list[Any]) -> bytes:
         """Return the next rows as JSON, each with a line end.
 
         Raises:
@@ -43,7 +43,7 @@ class JsonRows:
             ValueError: A cell, a name or a key cannot be sent; the message names row and column.
 
         """
-        rows = mappings(batch, self.count)
+        rows = mappings(block, self.count)
         self._check_names(rows)
         kinds = kinds_of(map(dict.values, rows))
         if not kinds <= EXACT:

@@ -174,10 +174,10 @@ class Source:
         self._close_at_exit(spool)
         slices = TimeSlices()
         number = 0
-        async with aclosing(items.batches()) as batches:
-            async for batch in batches:
+        async with aclosing(items.blocks()) as blocks:
+            async for block in blocks:
                 before = spool.size
-                for piece in batch:
+                for piece in block:
                     if not recognition.is_bytes(piece):
                         raise TypeError(
                             f"item {number} (counted from 0) of the source is "
@@ -187,7 +187,7 @@ class Source:
                         for start in range(0, len(view), PIECE):
                             await spool.write(bytes(view[start : start + PIECE]))
                     number += 1
-                items.adapt_batch_size(len(batch), spool.size - before)
+                items.adapt_block_size(len(block), spool.size - before)
                 await slices.yield_if_due()
         await spool.finish()
         return spool
@@ -199,10 +199,10 @@ class Source:
         spool = Spool()
         self._close_at_exit(spool)
         slices = TimeSlices()
-        async with aclosing(items.batches()) as batches:
-            async for batch in batches:
-                data = encoder.encode(batch)
-                items.adapt_batch_size(len(batch), len(data))
+        async with aclosing(items.blocks()) as blocks:
+            async for block in blocks:
+                data = encoder.encode(block)
+                items.adapt_block_size(len(block), len(data))
                 await spool.write(data)
                 await slices.yield_if_due()
         await spool.finish()

@@ -151,7 +151,7 @@ def append(
                 appending = _append(client, dataset_id, file, key, timeout, display)
                 result = await display.show_during(appending)
         except (ProlificError, ValueError) as error:
-            _print_taken_before(error)
+            _print_appended_before(error)
             raise
         if as_json:
             print_json(result.to_dict())
@@ -224,7 +224,7 @@ async def _append(
     return result
 
 
-def _print_taken_before(error: Exception) -> None:
+def _print_appended_before(error: Exception) -> None:
     before: AppendResult | None = getattr(error, "result", None)
     if before is not None and (before.accepted or before.rejected):
         print_error(

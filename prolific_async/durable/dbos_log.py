@@ -73,7 +73,7 @@ def quiet_dbos(orders: RunningOrders) -> Iterator[None]:
     logger = logging.getLogger("dbos")
     wanted = QuietDBOS(orders)
     logger.addFilter(wanted)
-    vars(logger)["handle"] = _safely(logger.handle)
+    vars(logger)["handle"] = _without_handler_errors(logger.handle)
     try:
         yield
     finally:
@@ -81,7 +81,9 @@ def quiet_dbos(orders: RunningOrders) -> Iterator[None]:
         logger.removeFilter(wanted)
 
 
-def _safely(handle: Callable[[logging.LogRecord], None]) -> Callable[[logging.LogRecord], None]:
+def _without_handler_errors(
+    handle: Callable[[logging.LogRecord], None],
+) -> Callable[[logging.LogRecord], None]:
     def safely(record: logging.LogRecord) -> None:
         try:
             handle(record)

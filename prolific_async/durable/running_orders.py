@@ -101,11 +101,11 @@ class RunningOrders:
         steps = OrderSteps(self._batches, spec, settle_seconds=self._settle_seconds)
 
         async def find_and_set_up() -> str | None:
-            with self._left_if_closed():
+            with self._cancel_if_closed():
                 return await self._in_client_loop(steps.find_and_set_up)
 
         self._add_workflow(_current_task())
-        with self._left_if_closed():
+        with self._cancel_if_closed():
             # Recorded before each duplicate, in a transaction that fails if the order was moved to
             # another worker or cancelled, so that only the worker that has the order sends one.
             step = partial(DBOS.run_step_async, {"name": _STEP}, find_and_set_up)
@@ -148,7 +148,7 @@ class RunningOrders:
             await asyncio.wait(workflows)
 
     @contextmanager
-    def _left_if_closed(self) -> Iterator[None]:
+    def _cancel_if_closed(self) -> Iterator[None]:
         """If the client is closed, raise CancelledError, for which DBOS records no outcome."""
         try:
             yield

@@ -39,7 +39,7 @@ class DatasetField(Part):
     """
 
     type: Literal["dataset_field"] = field(
-        default="dataset_field", kw_only=True, repr=False, validator=values.its_default
+        default="dataset_field", kw_only=True, repr=False, validator=values.equals_default
     )
     field: str = field(validator=values.name_of_field)
 
@@ -60,7 +60,7 @@ class Image(Part):
     """
 
     type: Literal["image"] = field(
-        default="image", kw_only=True, repr=False, validator=values.its_default
+        default="image", kw_only=True, repr=False, validator=values.equals_default
     )
     url: str = field(validator=values.https)
     alt_text: str = field(validator=values.text)
@@ -82,7 +82,7 @@ class RichText(Part):
     """
 
     type: Literal["rich_text"] = field(
-        default="rich_text", kw_only=True, repr=False, validator=values.its_default
+        default="rich_text", kw_only=True, repr=False, validator=values.equals_default
     )
     content: str = field(validator=values.text)
     content_format: str | None = field(

@@ -63,7 +63,7 @@ class FreeText(TypedAnswer):
     """
 
     type: Literal["free_text"] = field(
-        default="free_text", kw_only=True, repr=False, validator=values.its_default
+        default="free_text", kw_only=True, repr=False, validator=values.equals_default
     )
     # Optional, as an example of the service's has none.
     description: str | None = field(default=None, validator=_OPTIONAL_TEXT)
@@ -90,7 +90,7 @@ class FreeTextWithUnit(TypedAnswer):
     """
 
     type: Literal["free_text_with_unit"] = field(
-        default="free_text_with_unit", kw_only=True, repr=False, validator=values.its_default
+        default="free_text_with_unit", kw_only=True, repr=False, validator=values.equals_default
     )
     description: str = field(validator=values.text)
     unit_options: tuple[UnitOption, ...] = field(
@@ -166,7 +166,7 @@ class MultipleChoice(Choice):
     """
 
     type: Literal["multiple_choice"] = field(
-        default="multiple_choice", kw_only=True, repr=False, validator=values.its_default
+        default="multiple_choice", kw_only=True, repr=False, validator=values.equals_default
     )
 
 
@@ -186,7 +186,7 @@ class MultipleChoiceWithFreeText(Choice):
         default="multiple_choice_with_free_text",
         kw_only=True,
         repr=False,
-        validator=values.its_default,
+        validator=values.equals_default,
     )
 
     def _check(self) -> None:
@@ -223,7 +223,7 @@ class FileUpload(Part):
     """
 
     type: Literal["file_upload"] = field(
-        default="file_upload", kw_only=True, repr=False, validator=values.its_default
+        default="file_upload", kw_only=True, repr=False, validator=values.equals_default
     )
     description: str = field(validator=values.text)
     accepted_file_types: tuple[str, ...] | None = field(
@@ -269,7 +269,7 @@ class StarRating(Part):
     """
 
     type: Literal["star_rating"] = field(
-        default="star_rating", kw_only=True, repr=False, validator=values.its_default
+        default="star_rating", kw_only=True, repr=False, validator=values.equals_default
     )
     description: str = field(validator=values.text)
     max_stars: int | None = field(

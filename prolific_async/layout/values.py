@@ -69,7 +69,7 @@ def text(part: Any, attribute: Attribute[Any], value: Any) -> None:
         raise _refusal(part, attribute, "text", value)
 
 
-def its_default(part: Any, attribute: Attribute[Any], value: Any) -> None:
+def equals_default(part: Any, attribute: Attribute[Any], value: Any) -> None:
     """Check that a value is the field's default, the only valid value."""
     if plain(value) != attribute.default:
         raise _refusal(part, attribute, repr(attribute.default), value)

@@ -23,6 +23,8 @@ are in the responses, the report and exports.
 `sim.fail_exports(batch_id)` exports; `sim.set_status`, `sim.set_import` and the like change the
 state without a request, and `sim.batches` and `sim.datasets` show it. The simulator shares no
 code with the client, so a bug in one cannot hide in the other.
+
+In the source, [?] marks what Prolific's documentation does not say.
 """
 
 from prolific_async.simulator.batch_tasks import Task

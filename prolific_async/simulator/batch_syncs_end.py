@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from prolific_async.simulator.models import READY, Batch, Built
+from prolific_async.simulator.models import READY, Batch, BuiltDatapoints
 from prolific_async.simulator.setup_durations import has_ended
 
 __all__ = ["end_syncs"]
@@ -26,10 +26,10 @@ def end_syncs(batch: Batch, now: float, utc_now: Callable[[], datetime]) -> None
         if batch.dataset is None or batch.status != READY:
             job.status, job.shown = "failed", {"reason": "The batch is not READY."}
         else:
-            job.status, job.shown = "complete", _build(batch, Built.of(batch.dataset))
+            job.status, job.shown = "complete", _build(batch, BuiltDatapoints.of(batch.dataset))
 
 
-def _build(batch: Batch, built: Built) -> dict[str, Any]:
+def _build(batch: Batch, built: BuiltDatapoints) -> dict[str, Any]:
     """Make tasks of the datapoints since the last setup or sync; return the keys for the JSON."""
     tasks, groups, was = batch.total_task_count, batch.total_task_groups, batch.built
     batch.built = built

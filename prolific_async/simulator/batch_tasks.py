@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from prolific_async.simulator.layout_rules import instruction_items
-from prolific_async.simulator.models import Batch, Built
+from prolific_async.simulator.models import Batch, BuiltDatapoints
 from prolific_async.simulator.row_import import GROUP_COLUMN, group_field
 
 __all__ = ["BatchTasks", "Task", "group_id", "task_id"]
@@ -63,7 +63,7 @@ class BatchTasks:
     def __init__(self, batch: Batch) -> None:
         assert batch.dataset is not None  # noqa: S101 - a batch without one is never READY
         self._batch, self._dataset = batch, batch.dataset
-        self._built = batch.built or Built.of(batch.dataset)
+        self._built = batch.built or BuiltDatapoints.of(batch.dataset)
         self.instructions = _instructions(batch)
 
     def shown_in(self, task: int) -> tuple[int, Mapping[str, Any]]:

@@ -41,7 +41,7 @@ def dataset_document(dataset: Dataset) -> dict[str, Any]:
 
 
 def status_document(dataset: Dataset) -> dict[str, Any]:
-    """Return a dataset's status as JSON; null for version 4, as far as is known [?]."""
+    """Return a dataset's status as JSON; null for version 4, as far as is known."""
     return {"status": dataset.status if dataset.has_status else None}
 
 

@@ -19,7 +19,7 @@ __all__ = [
     "UNINITIALISED",
     "Batch",
     "BatchSnapshot",
-    "Built",
+    "BuiltDatapoints",
     "Dataset",
     "ExportFilter",
     "ExportJob",
@@ -64,7 +64,7 @@ class BatchSnapshot:
 
 
 @attrs.frozen
-class Built:
+class BuiltDatapoints:
     """The datapoints from which a setup or sync has made tasks; `groups` counts them by group id.
 
     The last ones have a row in `records`; those before it, which a test has added, have none.
@@ -76,7 +76,7 @@ class Built:
     without_row: int
 
     @classmethod
-    def of(cls, dataset: Dataset) -> "Built":
+    def of(cls, dataset: Dataset) -> "BuiltDatapoints":
         """Return the datapoints of which a setup or sync that ends now makes tasks."""
         # Copied: later rows add to it.
         groups = None if dataset.groups is None else dataset.groups.copy()
@@ -176,7 +176,7 @@ class Batch:
     source_id: str | None = None
     fails: bool = False
     running_setup: Run | None = None
-    built: "Built | None" = None
+    built: "BuiltDatapoints | None" = None
     syncs: dict[str, "SyncJob"] = attrs.field(factory=dict)
     submissions: list[Submission] = attrs.field(factory=list)
     report: StoredFile | None = None  # the newest one

@@ -26,7 +26,7 @@ from prolific_async.simulator.models import (
     UNINITIALISED,
     Batch,
     BatchSnapshot,
-    Built,
+    BuiltDatapoints,
     Dataset,
     Run,
 )
@@ -160,7 +160,7 @@ class State:
         if self.update(batch).status in (PROCESSING, READY):
             raise SetupRefusedError("status", f"The batch is {batch.status} already.")
         # A `setup=` function gets the batch as it will be. If it raises, nothing has changed.
-        built = Built.of(dataset)
+        built = BuiltDatapoints.of(dataset)
         setup = self._start_setup(
             attrs.evolve(
                 batch,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from prolific_async._api import batches as api
 from prolific_async._api.path_segments import path_segment
 from prolific_async._http.request import Poll, Request
-from prolific_async._http.retry import did_not_run, get_again
+from prolific_async._http.retry import did_not_run, may_get_again
 from prolific_async._validation import identifier
 from prolific_async.errors import DecodeError
 from prolific_async.models import BatchStatus
@@ -260,9 +260,9 @@ def test_a_get_is_sent_again_and_a_poll_is_not() -> None:
     batch = api.get_batch("b-1", prefix="/gateway")
     status = api.get_batch_status("b-1", prefix="/gateway")
     assert transport.calls == [
-        (batch, None, get_again, False),
+        (batch, None, may_get_again, False),
         (batch, poll, None, False),
-        (status, None, get_again, False),
+        (status, None, may_get_again, False),
         (status, poll, None, False),
     ]
 
@@ -299,7 +299,7 @@ def test_a_source_is_read_with_the_date_of_its_response() -> None:
     source, date = asyncio.run(calls_to(transport).get_source("b-1"))
     assert (source.id, source.name, source.workspace_id, date) == ("b-1", "n", "w-1", 100)
     path = f"/gateway{ROOT}/batches/b-1"
-    assert transport.calls == [(Request("GET", path), None, get_again, False)]
+    assert transport.calls == [(Request("GET", path), None, may_get_again, False)]
     assert asyncio.run(calls_to(SentCalls(response(data))).get_source("b-1")).date is None
 
 

@@ -19,7 +19,7 @@ from yarl import URL
 from prolific_async import DecodeError, Export, ExportArchive, OutcomeUnknownError, ProlificError
 from prolific_async._api.reports import report_url
 from prolific_async._http import storage
-from prolific_async._http.download import _BeginAnew, _Version
+from prolific_async._http.download import _RestartDownload, _Version
 from prolific_async._http.presigned import PresignedUrl
 from prolific_async._http.request import Request
 from tests.fuzz.canned import BETWEEN, TOKEN, Canned, check_told, parts, run, verbs
@@ -165,7 +165,7 @@ def part(data: bytes) -> None:
     for version in (_Version(), _Version('"v1"', 100, 50), _Version(None, 100, 50)):
         try:
             after = version.following(_GET, status, headers)
-        except (DecodeError, _BeginAnew) as error:
+        except (DecodeError, _RestartDownload) as error:
             check_told(error)
             continue
         if status == 206:  # only the rest of the same file goes on

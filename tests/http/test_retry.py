@@ -17,7 +17,7 @@ from prolific_async._http.request import Request
 from prolific_async._http.retry import (
     capped_retry_after,
     did_not_run,
-    get_again,
+    may_get_again,
     may_have_run,
     may_poll_again,
     pauses,
@@ -102,7 +102,7 @@ SAMPLES: dict[type[ProlificError], ProlificError] = {
 
 
 def judged(error: ProlificError) -> tuple[bool, bool, bool, bool]:
-    return get_again(error), may_poll_again(error), did_not_run(error), may_have_run(error)
+    return may_get_again(error), may_poll_again(error), did_not_run(error), may_have_run(error)
 
 
 def test_each_status_is_repeated_or_not_by_the_table() -> None:
@@ -214,7 +214,7 @@ class Call:
 def wrapped(
     call: Call,
     policy: RetryPolicy = AT_ONCE,
-    again: Callable[[ProlificError], bool] = get_again,
+    again: Callable[[ProlificError], bool] = may_get_again,
 ) -> Callable[[Request], Awaitable[str]]:
     return retrying(call, policy, again)
 
@@ -325,7 +325,7 @@ async def test_calls_at_the_same_time_do_not_share_their_attempts() -> None:
             raise answered(503)
         return request.path
 
-    send = retrying(call, AT_ONCE, get_again)
+    send = retrying(call, AT_ONCE, may_get_again)
     polls = [api.get_batch_status(f"b-{number}") for number in range(50)]
     assert await asyncio.gather(*map(send, polls)) == [request.path for request in polls]
     assert set(seen.values()) == {4}

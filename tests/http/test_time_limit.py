@@ -111,7 +111,7 @@ def test_a_time_that_is_over_is_not_started_again() -> None:
 
         async def work() -> None:
             with Timed(within) as timed:
-                timed.expire()
+                timed.interrupt()
                 timed.pause()
                 timed.resume()
                 await asyncio.sleep(0)

@@ -44,7 +44,7 @@ PENDING = BatchStatus.PROCESSING
 
 
 def test_without_a_deadline_no_poll_is_the_last_one() -> None:
-    assert not Deadline.after(0, None, 30).is_last_poll(1e9)
+    assert not Deadline.after(0, None, 30).replaces_last_poll(1e9)
 
 
 def test_a_poll_was_slept_through_if_it_was_due_by_now() -> None:

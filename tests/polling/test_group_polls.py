@@ -834,7 +834,7 @@ async def test_poll_now_for_a_separate_target_survives_a_poll_of_its_group() -> 
     # Comes first, in this very moment.
     assert service.scheduler._queue(group, asyncio.get_running_loop().time())
     service.poller._queue.append(group)
-    service.poller._go_on()
+    service.poller._start_queued_polls()
     await asyncio.sleep(1)
     assert service.at("k3") == [0.1, 5]
     service.poller.close(CLOSED)

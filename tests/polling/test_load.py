@@ -252,7 +252,7 @@ async def test_a_group_that_is_due_is_planned_in_slices(monkeypatch: pytest.Monk
     (wait,) = group.first.waits
     load.poller.leave(wait)  # now its next poll is not needed as early
     monkeypatch.setattr("prolific_async._polling.sliced_work._SLICE", -1.0)
-    load.poller._ring(group.when)
+    load.poller._timer_fired(group.when)
     assert load.poller._work.jobs
     await load.close()
 

@@ -151,13 +151,13 @@ def test_a_list_that_does_not_show_the_copy_that_was_made_lags() -> None:
 
 def test_a_search_that_fails_for_good_tells_what_was_sent() -> None:
     async def main() -> None:
-        made = (await made_by(Workspace())).unsearched(UNSENT)
+        made = (await made_by(Workspace())).search_failed_error(UNSENT)
         assert (made.candidates, made.failure) == ((COPY,), UNSENT)
         assert "made a copy" in str(made)
         copy = Workspace(failure=UNKNOWN).copy()
         await copy.find()
         assert not await copy.send()
-        lost = copy.unsearched(UNSENT)
+        lost = copy.search_failed_error(UNSENT)
         assert (lost.candidates, lost.failure) == ((), LOST)
         assert "may or may not have run" in str(lost)
         assert "give the same name, which is searched for first" in str(lost)
@@ -298,12 +298,12 @@ def test_the_error_of_a_name_says_whether_several_batches_bear_it(
 def test_what_cannot_be_searched_for_names_its_duplicate() -> None:
     async def main() -> None:
         copy = Workspace().copy()
-        unsent = copy.unsearched(UNSENT)
+        unsent = copy.search_failed_error(UNSENT)
         assert (unsent.method, unsent.path, unsent.failure) == ("POST", DUPLICATE.path, UNSENT)
         copy.assume_sent()
         assert not copy.may_send
         made = await made_by(Workspace())
-        error = made.unsearched(UNSENT)
+        error = made.search_failed_error(UNSENT)
         assert (error.path, error.candidates, error.failure) == (DUPLICATE.path, (COPY,), UNSENT)
         assert "'Round 2'" in str(error)
 

@@ -16,30 +16,30 @@ COUNT = 500
 
 
 async def sizes(given: Iterable[int], bytes_each: int = 10) -> list[int]:
-    """Return the lengths of all batches, of items that are encoded to some bytes each."""
+    """Return the lengths of all blocks, of items that are encoded to some bytes each."""
     read = Items(given)
     await read.first()
     found, lengths = [], []
-    async for batch in read.batches():
-        read.adapt_batch_size(len(batch), bytes_each * len(batch))
-        found += batch
-        lengths.append(len(batch))
+    async for block in read.blocks():
+        read.adapt_block_size(len(block), bytes_each * len(block))
+        found += block
+        lengths.append(len(block))
     assert found == list(range(COUNT))
     return lengths
 
 
-async def test_batches_grow_to_a_limit() -> None:
+async def test_blocks_grow_to_a_limit() -> None:
     lengths = await sizes(range(COUNT))
     assert lengths[:8] == [1, 2, 4, 8, 16, 32, 64, 64]
     assert max(lengths) == 64
 
 
-async def test_batches_of_large_items_are_small() -> None:
+async def test_blocks_of_large_items_are_small() -> None:
     assert max(await sizes(range(COUNT), bytes_each=30_000)) == 8
     assert max(await sizes(range(COUNT), bytes_each=1 << 20)) == 1
 
 
-async def test_batches_grow_when_items_are_awaited() -> None:
+async def test_blocks_grow_when_items_are_awaited() -> None:
     async def produced() -> AsyncIterator[int]:
         for number in range(COUNT):
             yield number
@@ -47,14 +47,14 @@ async def test_batches_grow_when_items_are_awaited() -> None:
     read = Items(produced())
     assert await read.first() == 0
     lengths = []
-    async for batch in read.batches():
-        read.adapt_batch_size(len(batch), 10)
-        lengths.append(len(batch))
+    async for block in read.blocks():
+        read.adapt_block_size(len(block), 10)
+        lengths.append(len(block))
     assert lengths[:7] == [1, 2, 4, 8, 16, 32, 64]
     assert sum(lengths) == COUNT
 
 
-async def test_a_slow_iterable_is_read_in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_iterable_is_read_in_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 
     def produced() -> Iterator[int]:
@@ -66,6 +66,6 @@ async def test_a_slow_iterable_is_read_in_small_batches(monkeypatch: pytest.Monk
     monkeypatch.setattr(items, "perf_counter", lambda: now)
     lengths = await sizes(produced())
     slow = [each for at, each in enumerate(lengths) if 250 < sum(lengths[:at]) < 400]
-    assert max(slow) <= 4  # a batch of two is quick, one of four is not
+    assert max(slow) <= 4  # a block of two is quick, one of four is not
     assert max(lengths[:8]) == 64
     assert lengths[-1] > 4

@@ -1,6 +1,6 @@
 """Helpers of the CSV and the JSON encoder for a block of rows.
 
-``first`` is the index of the batch's first row, for error messages.
+``first`` is the index of the block's first row, for error messages.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from prolific_async._sources.recognition import advice
 Row = dict[str, Any]
 
 
-def mappings(batch: list[Any], first: int) -> list[Row]:
-    """Return the rows of a batch as dicts; rows that are dicts are not copied.
+def mappings(block: list[Any], first: int) -> list[Row]:
+    """Return the rows of a block as dicts; rows that are dicts are not copied.
 
     Raises:
         TypeError: A row is no mapping; the message names it.
 
     """
-    if set(map(type, batch)) == {dict}:
-        return batch
-    return [_mapping(number, row) for number, row in enumerate(batch, first)]
+    if set(map(type, block)) == {dict}:
+        return block
+    return [_mapping(number, row) for number, row in enumerate(block, first)]
 
 
 def _mapping(number: int, row: Any) -> Row:
