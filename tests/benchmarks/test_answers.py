@@ -51,6 +51,7 @@ def test_all_subjects_read_the_same(kind: str, url: str) -> None:
     assert comparison.time(OURS, "first").median > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "subject", "spoiled"),
     [

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from prolific_async.simulator import Simulator
     from tests.durable.databases import PostgreSQL, SQLite
 
+pytestmark = pytest.mark.slow
+
 QUICK = QUICK_WORKER["config"]
 ORDERING: dict[str, DurableBatches] = {}
 

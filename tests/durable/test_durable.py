@@ -276,6 +276,7 @@ async def test_an_order_that_is_begun_while_its_worker_ends_is_left(
     assert not sim.requests
 
 
+@pytest.mark.slow
 async def test_a_duplicate_that_may_be_under_way_has_time_to_show(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:
@@ -540,6 +541,7 @@ def test_without_the_extra_the_import_says_what_to_do() -> None:
     assert "needs the extra [durable]: install prolific_async with it, see README" in run.stderr
 
 
+@pytest.mark.slow
 async def test_many_results_are_awaited_with_one_poll(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from tests.durable.databases import PostgreSQL, SQLite
 
+pytestmark = pytest.mark.slow
+
 SOURCE = "source"
 
 # In the order in which they come.
@@ -73,7 +75,6 @@ async def _two_lives(url: str, death: AtInsert | AtRequest) -> tuple[int, dict[s
         return len(sim.batches) - 1, posts(sim), ready.status
 
 
-@pytest.mark.slow
 async def test_a_worker_may_die_at_every_step_and_a_new_one_be_deployed(
     databases: SQLite | PostgreSQL,
 ) -> None:
@@ -116,7 +117,6 @@ async def test_a_worker_may_die_in_the_middle_of_a_post(
         assert posts(sim) == {"duplicate": 1, "setup": 1}
 
 
-@pytest.mark.slow
 async def test_one_that_was_believed_dead_sends_nothing_when_it_comes_back(
     databases: SQLite | PostgreSQL,
 ) -> None:
@@ -148,7 +148,6 @@ async def test_one_that_was_believed_dead_sends_nothing_when_it_comes_back(
         assert posts(sim) == {"duplicate": 2, "setup": 2}
 
 
-@pytest.mark.slow
 async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(
     databases: SQLite | PostgreSQL,
 ) -> None:
@@ -181,7 +180,6 @@ async def test_waits_are_resumed_at_once_however_slowly_orders_are_begun(
         assert posts(sim) == sent == {"duplicate": len(names), "setup": len(names)}
 
 
-@pytest.mark.slow
 async def test_workers_share_a_queue_and_one_of_them_is_killed(
     databases: SQLite | PostgreSQL,
 ) -> None:
@@ -212,12 +210,10 @@ async def test_workers_share_a_queue_and_one_of_them_is_killed(
         assert posts(sim) == {"duplicate": number, "setup": number}
 
 
-@pytest.mark.slow
 async def test_workers_share_a_rate(postgresql: PostgreSQL) -> None:
     await _the_rate_is_kept(postgresql.new(), workers=("one", "two"))
 
 
-@pytest.mark.slow
 async def test_a_worker_on_sqlite_keeps_its_rate(sqlite: SQLite) -> None:
     await _the_rate_is_kept(sqlite.new(), workers=("one",))
 
@@ -250,7 +246,6 @@ async def _began(url: str) -> list[int]:
     return sorted(order.dequeued_at for order in orders if order.dequeued_at is not None)
 
 
-@pytest.mark.slow
 async def test_unfinished_orders_are_given_again_after_a_restart_without_a_warning(
     databases: SQLite | PostgreSQL, tmp_path: Path, dbos_warnings: list[str]
 ) -> None:
@@ -294,7 +289,7 @@ async def test_unfinished_orders_are_given_again_after_a_restart_without_a_warni
 
 
 @pytest.mark.parametrize("databases", SQLITE_FIRST, indirect=True)
-@pytest.mark.parametrize("procedure", ["take_over", pytest.param("dbos", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("procedure", ["take_over", "dbos"])
 async def test_the_work_of_one_that_never_comes_back_is_moved(
     databases: SQLite | PostgreSQL, procedure: str
 ) -> None:

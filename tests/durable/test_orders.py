@@ -220,6 +220,7 @@ async def test_an_order_that_is_cancelled_before_it_began_sends_nothing(
     assert sorted(batch.name for batch in sim.batches.values()) == ["Original", "Round 3"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("databases", "verb"), SOME_OF_BOTH, indirect=["databases"])
 async def test_a_worker_elsewhere_stops_in_the_middle_of_a_post(
     databases: SQLite | PostgreSQL, sim: Simulator, verb: str
@@ -249,6 +250,7 @@ async def test_a_worker_elsewhere_stops_in_the_middle_of_a_post(
     assert [seen.body for seen in later if "duplicate" in seen.path] == [{"name": "Round 3"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("databases", SQLITE_FIRST, indirect=True)
 async def test_a_worker_elsewhere_stops_its_wait(
     databases: SQLite | PostgreSQL, sim: Simulator

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from prolific_async.simulator import Simulator
     from tests.durable.databases import PostgreSQL, SQLite
 
+pytestmark = pytest.mark.slow
+
 ENOUGH = 20
 
 
@@ -70,7 +72,6 @@ async def are_waited_for(sim: Simulator, number: int) -> None:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", ["tcp", "socket"])
 async def test_orders_outlive_a_database_that_is_killed_and_restarted(
     mortal: Mortal, sim: Simulator, client: ProlificClient, way: str
@@ -99,7 +100,6 @@ async def test_orders_outlive_a_database_that_is_killed_and_restarted(
     assert len([seen for seen in sim.requests if seen.method == "POST"]) == 2
 
 
-@pytest.mark.slow
 async def test_orders_of_two_workers_outlive_two_outages(mortal: Mortal, sim: Simulator) -> None:
     source = sim.add_batch()
     url = mortal.address("shared", "tcp")
@@ -123,7 +123,6 @@ async def test_orders_of_two_workers_outlive_two_outages(mortal: Mortal, sim: Si
     assert len(names) == 2 * ENOUGH
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "name"),
     [("operation_outputs", "step"), ("workflow_output", "outcome")],
@@ -155,7 +154,6 @@ async def test_a_connection_that_is_lost_while_an_end_is_recorded_is_no_outcome(
     assert len(sim.batches) == 2
 
 
-@pytest.mark.slow
 async def test_what_finds_no_database_says_so_within_its_time(
     mortal: Mortal, client: ProlificClient
 ) -> None:
@@ -194,7 +192,6 @@ async def test_what_finds_no_database_says_so_within_its_time(
     assert "INSERT" not in str(told.value)
 
 
-@pytest.mark.slow
 async def test_an_order_given_in_an_outage_can_be_cancelled_and_was_not_given(
     mortal: Mortal,
 ) -> None:
@@ -210,7 +207,6 @@ async def test_an_order_given_in_an_outage_can_be_cancelled_and_was_not_given(
             await durable.find("source", name="Round 2").result()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("by", ["its end", "Ctrl-C"])
 async def test_a_process_ends_in_an_outage(mortal: Mortal, sim: Simulator, by: str) -> None:
     script = """
@@ -754,7 +750,6 @@ async def test_an_end_without_an_outcome_is_an_error_of_dbos(
     assert "Round 2" in repr(order)
 
 
-@pytest.mark.slow
 def test_an_outage_passes_between_processes() -> None:
     told = DatabaseUnavailableError("server closed the connection")
     told.failure = ConfigurationError("the first")
@@ -765,7 +760,6 @@ def test_an_outage_passes_between_processes() -> None:
     assert str(copy.failure) == "the first"
 
 
-@pytest.mark.slow
 async def test_events_and_a_cancelled_order_outlive_an_outage(
     mortal: Mortal, sim: Simulator, client: ProlificClient
 ) -> None:
@@ -796,7 +790,6 @@ async def test_events_and_a_cancelled_order_outlive_an_outage(
     assert ends == {"goes on": "ready", "cancelled": "cancelled"}
 
 
-@pytest.mark.slow
 async def test_reads_and_cancels_say_that_there_is_no_database(mortal: Mortal) -> None:
     async with DurableBatches(mortal.address("nobody", "socket"), poll_every=0.05) as durable:
         order = await durable.order("source", name="Round 2")

@@ -249,6 +249,7 @@ async def test_a_copy_whose_response_was_lost_is_found(
     assert [seen.method for seen in sim.requests].count("POST") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("poll", [PollPolicy(initial=GAP, maximum=GAP)])
 async def test_many_browsers_on_many_batches_get_all_events(
     sim: Simulator, backend: str, session: aiohttp.ClientSession
@@ -291,6 +292,7 @@ def test_many_browsers_on_many_batches_cost_less_than_a_request_a_second() -> No
     run(main(), LoopbackLoop)
 
 
+@pytest.mark.slow
 def test_many_browsers_at_once_cost_what_readme_says() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

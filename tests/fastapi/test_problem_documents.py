@@ -300,6 +300,7 @@ async def test_an_invalid_id_is_answered_with_422(
     assert not sim.requests
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "told"),
     [({"Retry-After": "60.5"}, "61"), ({}, "30"), ({"Retry-After": "9" * 30}, "3600")],

@@ -315,6 +315,7 @@ def test_results_that_are_not_an_array_are_reported(results: Any, named: str) ->
     assert fault == f"$.results: an array is needed, not {named}"
 
 
+@pytest.mark.slow
 def test_a_refused_page_is_shown_in_part() -> None:
     large = {f"key {number}": "x" * 1_000_000 for number in range(1000)}
     fault = page_fault({"message": "maintenance", "deep": [[[[[[[[large]]]]]]]], **large})

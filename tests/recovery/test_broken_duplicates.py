@@ -42,6 +42,7 @@ async def test_broken_at_every_byte(
     assert len(bench.proxy.posts) == len(words) > 300 // every
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["request", "answer"])
 @pytest.mark.parametrize("name", ["Round 2", None])
 async def test_silent_from_a_byte_on(side: Side, name: str | None, bench: Bench) -> None:

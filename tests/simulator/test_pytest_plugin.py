@@ -279,6 +279,7 @@ async def test_it(prolific_simulator, prolific_client):
     run(source, *asyncio_options("auto")).assert_outcomes(passed=1)
 
 
+@pytest.mark.slow
 def test_the_plugin_alone_does_not_import_the_package(run: Run, pytester: pytest.Pytester) -> None:
     source = """
 import sys
