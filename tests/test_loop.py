@@ -78,6 +78,7 @@ async def test_waits_with_a_large_list_do_not_block_the_loop(
     assert await held_by(call) < LIMIT
 
 
+@pytest.mark.slow
 async def test_later_polls_of_a_large_list_do_not_block_the_loop(far_sim: Simulator) -> None:
     workspace = far_sim.add_workspace()
     ids = [far_sim.add_batch(batch_items=HEAVY, workspace_id=workspace) for _ in range(MANY)]

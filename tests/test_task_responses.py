@@ -756,6 +756,7 @@ async def test_every_answer_has_the_key_of_its_row(
     assert all(one.answers for one in found)
 
 
+@pytest.mark.slow
 async def test_faults_of_the_simulator(sim: Simulator, client: ProlificClient) -> None:
     batch_id = sim.add_batch(status="READY", datapoints=3)
     sim.answer(batch_id, participants=3)

@@ -62,6 +62,7 @@ def test_a_row_holds_the_target_and_both_medians(
     ]
 
 
+@pytest.mark.slow
 def test_a_program_runs_with_the_package_of_the_other_checkout(tmp_path: Path) -> None:
     package = tmp_path / "prolific_async"
     package.mkdir()

@@ -279,6 +279,7 @@ async def test_one_that_a_dead_process_did_not_send_is_sent_once_it_would_have_s
     assert posts(sim) == ["duplicate", "setup"]
 
 
+@pytest.mark.slow
 async def test_an_unsent_duplicate_needs_no_time_to_settle(sim: Simulator) -> None:
     source = sim.add_batch()
     sim.inject("POST", "/duplicate", Fault(429))

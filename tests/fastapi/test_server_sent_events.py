@@ -209,6 +209,7 @@ async def test_a_browser_that_stops_reading_and_goes_away_leaves_no_wait(
     await quiet(sim)
 
 
+@pytest.mark.slow
 async def test_newer_events_replace_those_that_a_slow_browser_has_not_read(
     sim: Simulator, source: str, client: ProlificClient
 ) -> None:

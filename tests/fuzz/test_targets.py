@@ -138,6 +138,7 @@ def test_time_is_bounded(name: str) -> None:
             assert cost_of(partial(call, data), 0.5) < 0.5, data[:200]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_memory_is_bounded(name: str) -> None:
     call = TARGETS[name].call

@@ -155,6 +155,7 @@ async def test_a_body_of_2_gb_is_refused_while_it_is_read(headers: str, status: 
         assert sent < 10 * MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encoding", "window"), [("gzip", 31), ("deflate", -15)], ids=str)
 async def test_a_bomb_is_refused_in_bounded_memory(encoding: str, window: int) -> None:
     packed = bomb(window)

@@ -87,6 +87,7 @@ def test_a_kept_error_has_its_other_attributes() -> None:
     assert (kept.status, kept.retry_after) == (503, 3.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, pytest.param(503, marks=pytest.mark.slow)])
 async def test_twenty_failed_polls_of_a_large_batch_take_little_memory(
     sim: Simulator, client: ProlificClient, status: int

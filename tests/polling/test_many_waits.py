@@ -958,6 +958,7 @@ async def test_a_429_slows_all_waits_and_none_starves(sim: Simulator) -> None:
         await asyncio.wait([waits])
 
 
+@pytest.mark.slow
 async def test_a_retry_after_pauses_polls_alone(sim: Simulator, client: ProlificClient) -> None:
     ids = [sim.add_batch() for _ in range(5)]
     for one in ids:

@@ -137,6 +137,7 @@ async def test_a_response_without_information(
     assert len(bench.proxy.posts) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "fault", "word"),
     [("Round 2", Fault(reset="after"), GIVEN), (None, Fault(503, applied=True), NAMED)],

@@ -242,6 +242,7 @@ async def test_rows_are_encoded_in_short_turns(generation: int, key: str | None)
     assert await held_by(lambda: sent(iter(ROWS), generation, key=key)) < LIMIT
 
 
+@pytest.mark.slow
 async def test_files_are_worked_on_in_short_turns(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(await sent(ROWS, 3))

@@ -361,6 +361,7 @@ async def test_what_a_source_raises_is_not_changed() -> None:
         await sent(produced(), 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generation", [3, 4])
 async def test_rows_are_not_kept_in_memory(generation: int) -> None:
     count, cell = 400, "é" * 100_000  # 80 MB as CSV
