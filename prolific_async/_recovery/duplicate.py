@@ -38,14 +38,10 @@ if TYPE_CHECKING:
 _REMEMBERED = 3600.0  # seconds before the oldest open call that still matter: no POST runs longer
 _CLEANUP = 1.0  # seconds between cleanups: each stays short, and not every call pays for one
 _DEFAULT_SUFFIX = " (Copy)"
+"""What the service appends to a source's name to name a copy, if the caller gives no name.
 
-
-def default_name(source_name: str) -> str:
-    """Return the name that the service gives a copy when the caller gives none.
-
-    Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/duplicate-task-builder-batch
-    """
-    return source_name + _DEFAULT_SUFFIX
+Source: https://beta-docs.prolific.com/api-reference/ai-task-builder/duplicate-task-builder-batch
+"""
 
 
 @define(eq=False, repr=False)
@@ -250,10 +246,8 @@ class Duplicator:
         source, date = await self._search.source(source_id)
         age = asyncio.get_running_loop().time() - pending.began
         start = CallStart(date, age, self._utc_now)
-        name = pending.name
-        if name is None:
-            name = default_name(source.name).strip()
-        return start, await self._search.named(source, name, start.earliest)
+        name = source.name + _DEFAULT_SUFFIX if pending.name is None else pending.name
+        return start, await self._search.named(source, name.strip(), start.earliest)
 
     async def _batches_in(
         self, workspace_id: str, pending: PendingDuplicate
@@ -262,11 +256,7 @@ class Duplicator:
         return CallStart(time.date, time.at - pending.began, self._utc_now), found
 
     async def _find(
-        self,
-        search: _Search,
-        searched_id: str,
-        pending: PendingDuplicate,
-        call: tuple[str, str],
+        self, search: _Search, searched_id: str, pending: PendingDuplicate, call: tuple[str, str]
     ) -> tuple[Copies, bool]:
         """Return the batches that may be the copy, and whether there is one that surely is it.
 

@@ -13,7 +13,6 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from prolific_async._recovery.duplicate import (
     PendingDuplicate,
     PendingDuplicates,
-    default_name,
 )
 
 HOUR = 3600.0
@@ -35,10 +34,6 @@ def ended(
     for key, value in outcome.items():
         setattr(pending, key, value)
     pending_duplicates.close(pending, now)
-
-
-def test_the_default_name_is_the_services() -> None:
-    assert default_name("Original") == "Original (Copy)"
 
 
 def test_a_single_call_with_a_name_may_take_its_copy() -> None:
