@@ -46,6 +46,12 @@ async def test_the_default_name_is_the_name_of_the_source_with_copy(service: Ser
 
 
 @in_virtual_time
+async def test_space_before_the_name_of_the_source_hides_no_copy(service: Service) -> None:
+    service.batches[0] = a_batch("b-1", " Original", THEIR_START)
+    unknown(await outcome_of(service.duplicate(None, service.losing(" Original (Copy)"))), "c-1")
+
+
+@in_virtual_time
 async def test_batches_older_than_the_call_are_not_returned(service: Service) -> None:
     service.make("Round 2", age=3600)
     service.make("Round 2", age=65)
