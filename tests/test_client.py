@@ -398,6 +398,7 @@ LATER = Fault(status=429, headers={"Retry-After": "20"})
         ("get", "/{id}", LATER, ConfigurationError),
         ("get_status", "/status", Fault(503), ConfigurationError),
         ("list", "/batches", Fault(503), ConfigurationError),
+        ("find_copies", "/batches", Fault(503), ConfigurationError),
         ("setup", "/setup", LATER, ConfigurationError),
         ("setup", "/setup", Fault(503), ConfigurationError),
         ("duplicate", "/duplicate", LATER, ConfigurationError),
@@ -420,14 +421,15 @@ async def test_close_ends_a_pause_between_attempts(
         sim.inject(method, path.format(id=batch_id), fault, times=None)
         client = ProlificClient(sim.token, base_url=sim.url, retry=PATIENT, session=session)
         target = sim.workspace_id if verb == "list" else batch_id
-        call = asyncio.create_task(getattr(client.batches, verb)(target))
-        while not sim.requests or sim.in_flight:
+        options = {"name": "Round 2"} if verb == "find_copies" else {}
+        call = asyncio.create_task(getattr(client.batches, verb)(target, **options))
+        while not sim.requests or sim.requests[-1].status in (None, 200):
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.02)
         began = loop.time()
         await client.close()
         with pytest.raises(kind):
-            await call
+            await asyncio.wait_for(call, 5)
         assert loop.time() - began < 1
     if session is not None:
         await session.close()

@@ -1,6 +1,7 @@
 """Every call goes to the service through the gateway whose path stands in the base URL."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from prolific_async import (
     TaskDetails,
     WaitFailedError,
 )
+from tests.recovery.service import a_batch
 from tests.scripted import TOKEN, scripted
 
 Call = Callable[[ProlificClient], Awaitable[Any]]
@@ -49,6 +51,13 @@ CALLS: dict[str, Call] = {
     ),
     "POST /datasets/d1/datapoints": lambda client: client.datasets.append("d1", ROWS),
 }
+
+
+async def test_a_search_for_copies_goes_through_the_gateway() -> None:
+    source = a_batch("b1", "Original", datetime.now(UTC), "w1")
+    await test_a_call_goes_through_the_gateway(
+        "GET /batches?workspace_id=w1", lambda client: client.batches.find_copies(source, name="n")
+    )
 
 
 @pytest.mark.parametrize(("call", "begin"), CALLS.items(), ids=list(CALLS))

@@ -127,6 +127,19 @@ def test_when_the_search_fails_there_are_no_candidates(unread: str, error: Proli
     run(main())
 
 
+def test_a_bug_in_the_search_is_logged_with_the_call(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        unread: Any = {"list": ZeroDivisionError("a callback's bug")}
+        service = Service(unread=unread)
+        unknown(await outcome_of(service.duplicate("Round 2", service.losing("Round 2"))))
+
+    run(main())
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{LOST.method} {LOST.path}: the search for the batch")
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
 @pytest.mark.parametrize(
     "data", [None, [], {}, "x", {"id": "c-1"}, {"id": 1}, {"id": "c-1", "name": "Round 2"}]
 )
