@@ -57,7 +57,13 @@ class Body(aiohttp.BytesPayload):
     def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> Coroutine[Any, Any, None]:
-        """Write headers and body; raise ConnectionError if the server closed the connection."""
+        """Write headers and body.
+
+        Raises:
+            ConnectionError: The server closed the connection, or the rate limiter slows requests
+                down; nothing was written.
+
+        """
         self.is_connected = True
         if self.rate_limiter is not None and self.rate_limiter.slows:
             raise ConnectionError("a 429 came while the request waited for its connection")
@@ -159,8 +165,8 @@ class Attempt(Timed):
     __slots__ = (
         "_begun",
         "_body_checks",
-        "_found_dead",
         "_is_connected",
+        "_is_second_try",
         "_send_over",
         "_session",
         "body",
@@ -174,7 +180,7 @@ class Attempt(Timed):
         self._session = session
         self.body = None if body is None else Body(body, content_type)
         self._is_connected = False
-        self._found_dead = False
+        self._is_second_try = False
         self._begun = False
         self.is_answered = False
 
@@ -209,7 +215,7 @@ class Attempt(Timed):
             if body.begun or not body.is_connected:
                 raise
             without_frames(error)  # else aiohttp's frame and the error form a reference cycle
-        self._found_dead = True
+        self._is_second_try = True
         body.rate_limiter = None
         await _notice_closed_connections()
         return await self._request(method, url, within, (self,))
@@ -259,9 +265,9 @@ class Attempt(Timed):
             raise aiohttp.ServerDisconnectedError
         except LOST_CONNECTION_ERRORS as error:
             is_dead = self._is_connected and not self.begun
-            if self._found_dead or not is_dead or self._session.rate_limiter.is_closed:
+            if self._is_second_try or not is_dead or self._session.rate_limiter.is_closed:
                 raise LostConnection(*error.args) from error
-            self._found_dead = True
+            self._is_second_try = True
         finally:
             del request.send, self._send_over  # else request and self form a reference cycle
         await _notice_closed_connections()

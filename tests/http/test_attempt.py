@@ -726,6 +726,14 @@ def test_a_bad_proxy_is_a_connect_error(
     assert str(error).startswith(f"{call.method} {call.path} was not sent")
 
 
+async def sixty_requests(session: aiohttp.ClientSession, url: str, heads: list[bytes]) -> list[Any]:
+    """Begin sixty requests that take all connections of a session, and wait until they arrive."""
+    requests = [asyncio.create_task(session.get(url)) for _ in range(60)]
+    while len(heads) < 60:
+        await asyncio.sleep(0.001)
+    return requests
+
+
 @pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
 @pytest.mark.parametrize("refused", [0, 1])
 def test_the_rate_limit_holds_when_a_borrowed_pool_frees_at_once(
@@ -749,9 +757,7 @@ def test_the_rate_limit_holds_when_a_borrowed_pool_frees_at_once(
             serving(answer) as (url, heads),
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=60)) as session,
         ):
-            others = [asyncio.create_task(session.get(url)) for _ in range(60)]
-            while len(heads) < 60:
-                await asyncio.sleep(0.001)
+            others = await sixty_requests(session, url, heads)
             # Longer than they wait for a connection, shorter than they then wait for their turns.
             sender = transport(
                 url,
@@ -797,9 +803,7 @@ def test_a_first_429_slows_requests_that_still_wait_for_their_connections() -> N
             serving(answer) as (url, heads),
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=60)) as session,
         ):
-            others = [asyncio.create_task(session.get(url)) for _ in range(60)]
-            while len(heads) < 60:
-                await asyncio.sleep(0.001)
+            others = await sixty_requests(session, url, heads)
             sender = transport(url, session=session, max_connections=100)
             calls = [asyncio.create_task(sender.send(POST)) for _ in range(60)]
             await asyncio.sleep(0.1)
