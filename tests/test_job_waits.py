@@ -416,7 +416,8 @@ async def test_a_job_has_the_settings_of_the_view_that_it_is_bound_to(
     sim.set_import(upload.import_id, "processing")
     other = await v3(client, sim)
     error = await fails(hasty.datasets.wait_until_ready(other))
-    assert (type(error), round(error.elapsed, 1)) == (WaitTimeoutError, 0.1)
+    assert isinstance(error, WaitTimeoutError)
+    assert error.elapsed < 2  # of 0.05, not of the 5 seconds of the client
     sim.set_import(upload.import_id, "complete")
     ours = upload.bind(client.datasets)
     mine, its = await asyncio.gather(ours.wait(), upload.wait())

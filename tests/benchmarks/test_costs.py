@@ -40,7 +40,7 @@ async def test_what_is_measured_begins_with_the_newest_start() -> None:
         taken = bytearray(b"a") * MEMORY
         del taken
         await meter.start()
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
         meter.first()
         await asyncio.sleep(0.02)
         return "done"
@@ -49,7 +49,7 @@ async def test_what_is_measured_begins_with_the_newest_start() -> None:
     assert result == "done"
     assert cost.cpu < 0.04
     assert cost.memory < MEMORY - SPREAD
-    assert 0.005 <= cost.first < cost.wall - 0.015
+    assert 0.01 < cost.first < cost.wall - 0.01  # uvloop may wake it milliseconds too early
 
 
 async def test_without_a_first_record_all_come_at_the_end() -> None:

@@ -288,7 +288,7 @@ async def test_a_duplicate_that_may_be_under_way_has_time_to_show(
     began = asyncio.get_running_loop().time()
     async with durable.worker(client, settle_seconds=1, **QUICK_WORKER):
         await order.result()
-    assert sent(sim, "/duplicate")[-1].at - began >= 1
+    assert sent(sim, "/duplicate")[-1].at - began > 0.99
 
 
 async def test_what_ended_before_it_sent_anything_need_not_settle(

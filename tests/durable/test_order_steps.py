@@ -275,7 +275,7 @@ async def test_one_that_a_dead_process_did_not_send_is_sent_once_it_would_have_s
     began = time.monotonic()
     await later.duplicate()
     await made_by(later)
-    assert time.monotonic() - began >= 0.2
+    assert time.monotonic() - began > 0.19
     assert posts(sim) == ["duplicate", "setup"]
 
 
@@ -371,7 +371,7 @@ async def test_it_ends_when_the_time_is_over(
     with pytest.raises(WaitTimeoutError) as caught:
         await steps.find_and_set_up()
     assert caught.value.batch_id == there
-    assert caught.value.elapsed >= 0.199  # the loop's clock has milliseconds
+    assert caught.value.elapsed > 0.19  # uvloop may wake it milliseconds too early
     assert posts(sim) == []
 
 

@@ -187,7 +187,7 @@ async def test_a_server_in_a_program_that_stops_it_ends_streams(
         await until(lambda: stream.browser.events)
         since = asyncio.get_running_loop().time()
     # Server and stream look every 0.1 s; after one second this server cancels what is left.
-    assert asyncio.get_running_loop().time() - since < 0.4
+    assert asyncio.get_running_loop().time() - since < 0.9
     await stream.leave()
     assert {event.kind for event in stream.browser.events} == {"status"}
 
