@@ -20,10 +20,10 @@ import attrs
 from benchmarks.tables import machine, markdown, one_line
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy
 from prolific_async._polling.deadline import Deadline
+from prolific_async._polling.known_workspaces import KnownWorkspaces
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait import Wait
-from prolific_async._polling.workspaces import Workspaces
 
 AT_REST = 3600.0  # longer than any run
 GAP = 0.2
@@ -46,7 +46,7 @@ def ids(waits: int) -> list[str]:
     return [f"018f2b7e-7d3c-7a10-9c55-{number:012x}" for number in range(waits)]
 
 
-class OneWorkspace(Workspaces):
+class OneWorkspace(KnownWorkspaces):
     """Has every batch in one workspace."""
 
     def of(self, batch_id: str) -> str | None:  # noqa: ARG002 - wherever it is asked for

@@ -25,10 +25,10 @@ class _SafeLog(_Adapter):
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException:  # noqa: BLE001 - logging must not end what it reports on
-            report()
+            print_exception()
 
 
-def report() -> None:
+def print_exception() -> None:
     """Print the current exception to stderr, unless ``logging.raiseExceptions`` is off."""
     if logging.raiseExceptions and sys.stderr is not None:
         with suppress(Exception):

@@ -37,7 +37,7 @@ class PartFile:
         self._part: Path | None = None
         self._file: io.FileIO | None = None
         self._size = 0
-        self._begun = 0  # bytes that the system was asked to write to the disk
+        self._synced = 0  # bytes that the system was asked to write to the disk
         self._is_over = False
         self._lock = threading.Lock()
 
@@ -99,14 +99,14 @@ class PartFile:
                 self._file.seek(start)
                 self._file.truncate()
                 self._size = start
-                self._begun = min(self._begun, start)
+                self._synced = min(self._synced, start)
             for chunk in chunks:
                 rest = memoryview(chunk)
                 while rest:  # a disk that becomes full accepts only a part at first
                     written = self._file.write(rest)
                     rest = rest[written:]
                     self._size += written
-            if self._size - self._begun >= _SYNC_STEP:
+            if self._size - self._synced >= _SYNC_STEP:
                 self._begin_sync(self._file)
 
     def place(self) -> None:
@@ -149,9 +149,9 @@ class PartFile:
         """
         if sys.platform == "linux":  # elsewhere this advice only drops pages
             with suppress(OSError):  # not supported by the file system or the sandbox
-                new = self._size - self._begun
-                os.posix_fadvise(file.fileno(), self._begun, new, os.POSIX_FADV_DONTNEED)
-        self._begun = self._size
+                new = self._size - self._synced
+                os.posix_fadvise(file.fileno(), self._synced, new, os.POSIX_FADV_DONTNEED)
+        self._synced = self._size
 
     def _opener(self, path: str, flags: int) -> int:
         return os.open(path, flags, _NEW_FILE_MODE if self._mode is None else self._mode)

@@ -14,22 +14,21 @@ from uuid import UUID
 import prolific_async
 from prolific_async import _validation
 from prolific_async._api.batches import BatchesAPI
-from prolific_async._batch_answers import BatchAnswers
-from prolific_async._batch_contents import BatchContents
-from prolific_async._client_state import ClientState
-from prolific_async._duplicate_and_wait import (
-    CopyPlan,
-    duplicate_and_wait,
-    duplicate_and_wait_all,
-)
 from prolific_async._http.transport import Transport
-from prolific_async._job_waits import JobWaits
 from prolific_async._numbers import number
 from prolific_async._polling.wait_methods import Awaited, WaitMethods, result_of
 from prolific_async._recovery.copying import Copying
 from prolific_async._recovery.setup import set_up
+from prolific_async._resources.batch_answers import BatchAnswers
+from prolific_async._resources.batch_editing import BatchEditing
+from prolific_async._resources.client_state import ClientState
+from prolific_async._resources.duplicate_and_wait import (
+    CopyPlan,
+    duplicate_and_wait,
+    duplicate_and_wait_all,
+)
+from prolific_async._resources.job_waits import JobWaits
 from prolific_async.errors import (
-    ConfigurationError,
     OutcomeUnknownError,
     ProlificError,
     WaitError,
@@ -54,7 +53,7 @@ def batch_id_of(batch: BatchOrId) -> str:
     return _validation.batch_id(batch)
 
 
-class Batches(BatchContents, BatchAnswers):
+class Batches(BatchEditing, BatchAnswers):
     """Makes batches, sets them up, waits for them, and reads and exports the answers.
 
     A batch is given as a ``Batch``, as its id in text, or as a ``uuid.UUID``.
@@ -64,43 +63,48 @@ class Batches(BatchContents, BatchAnswers):
     invalid argument. The methods list only further errors.
 
     Attributes:
-        shared: The state that a client shares with its views.
-        jobs: Waits for the jobs that it began, for their own ``wait``.
+        state: The state that a client shares with its views.
+        job_waits: Waits for the jobs that it began, for their own ``wait``.
 
     """
 
     # Named again here, as pdoc shows no inherited methods.
-    create = BatchContents.create
-    update = BatchContents.update
-    sync = BatchContents.sync
-    task_ids = BatchContents.task_ids
-    task_group_ids = BatchContents.task_group_ids
-    preview_url = BatchContents.preview_url
+    create = BatchEditing.create
+    update = BatchEditing.update
+    sync = BatchEditing.sync
+    task_ids = BatchEditing.task_ids
+    task_group_ids = BatchEditing.task_group_ids
+    preview_url = BatchEditing.preview_url
     responses = BatchAnswers.responses
     report = BatchAnswers.report
     export = BatchAnswers.export
     exports = BatchAnswers.exports
 
     def __init__(
-        self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, shared: ClientState
+        self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, state: ClientState
     ) -> None:
         api = BatchesAPI(transport, retry)
         copying = Copying(
-            api, shared.pending, shared.attempts, retry=retry, poll=poll, sleep=transport.pause
+            api,
+            state.pending,
+            state.named_copy_calls,
+            retry=retry,
+            poll=poll,
+            sleep=transport.sleep,
         )
-        BatchContents.__init__(self, transport, shared.workspaces, copying, shared.begun)
-        BatchAnswers.__init__(self, transport, shared.begun)
+        BatchEditing.__init__(self, transport, state.workspaces, copying, state.job_starts)
+        self._wait_methods: WaitMethods[Batch] = WaitMethods(
+            state.wait_runner, state.pending.returned_at, transport.request_timeout, retry
+        )
+        job_waits = JobWaits(self._wait_methods, state.job_starts, poll)
+        BatchAnswers.__init__(self, transport, state.job_starts, job_waits)
         self._check_usable = transport.check_usable
-        self._pause = transport.pause
+        self._sleep = transport.sleep
         self._prefix = transport.prefix
         self._retry = retry
         self._poll = poll
         self._api = api
-        self.shared = shared
-        self._waits: WaitMethods[Batch] = WaitMethods(
-            shared.waits, shared.pending.copies, transport.request_timeout, retry
-        )
-        self.jobs = JobWaits(self._waits, shared.begun, poll)
+        self.state = state
 
     async def duplicate(
         self, batch: BatchOrId, *, name: str | None = None, upload_new_dataset: bool = False
@@ -237,7 +241,7 @@ class Batches(BatchContents, BatchAnswers):
         """
         plan = self._copy_plan(batch, dataset_id, tasks_per_group, timeout, on_event)
         name = None if name is None else _validation.unique_name(name)
-        return await duplicate_and_wait(self, self.shared.setups, plan, name)
+        return await duplicate_and_wait(self, self.state.setups, plan, name)
 
     @overload
     async def duplicate_and_wait_all(
@@ -295,7 +299,7 @@ class Batches(BatchContents, BatchAnswers):
         plan = self._copy_plan(batch, dataset_id, tasks_per_group, timeout, on_event)
         outcomes: Any = await duplicate_and_wait_all(
             self,
-            self.shared.setups,
+            self.state.setups,
             plan,
             _validation.unique_names(names),
             return_exceptions=return_exceptions,
@@ -360,7 +364,7 @@ class Batches(BatchContents, BatchAnswers):
             dataset_id=_validation.optional_dataset_id(dataset_id),
             tasks_per_group=_validation.tasks_per_group(tasks_per_group),
             retry=self._retry,
-            sleep=self._pause,
+            sleep=self._sleep,
         )
 
     async def get_status(self, batch: BatchOrId) -> BatchStatus | None:
@@ -427,7 +431,7 @@ class Batches(BatchContents, BatchAnswers):
             WaitTimeoutError: The timeout is over.
 
         """
-        wait, over = self._waits.start(
+        wait, over = self._wait_methods.start(
             self._awaited(batch),
             _validation.wait_rules(timeout, poll, on_event, default=self._poll),
         )
@@ -435,7 +439,7 @@ class Batches(BatchContents, BatchAnswers):
             await over
         finally:
             if wait.outcome is None:
-                await self._waits.leave(wait, over)
+                await self._wait_methods.leave(wait, over)
         ready: Batch = result_of(wait, self)
         return ready
 
@@ -484,7 +488,7 @@ class Batches(BatchContents, BatchAnswers):
         """
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         given = builtins.list(_validation.batches(batches))
-        outcomes = await self._waits.wait_all(
+        outcomes = await self._wait_methods.wait_all(
             map(self._awaited, given),
             rules,
             self,
@@ -518,14 +522,14 @@ class Batches(BatchContents, BatchAnswers):
         rules = _validation.wait_rules(timeout, poll, on_event, default=self._poll)
         if isinstance(batches, AsyncIterable):
             stream = self._awaited_of_stream(batches)
-            return self._waits.as_ready_of_stream(stream, rules, self)
+            return self._wait_methods.as_ready_of_stream(stream, rules, self)
         given = builtins.list(_validation.batches(batches))
         for batch in given:
             if not isinstance(batch, UUID):
                 _validation.batch_id(batch)
         if given:
             self._check_usable()
-        return self._waits.as_ready(map(self._awaited, given), rules, self)
+        return self._wait_methods.as_ready(map(self._awaited, given), rules, self)
 
     def watch(
         self,
@@ -550,7 +554,7 @@ class Batches(BatchContents, BatchAnswers):
         awaited = self._awaited(batch)
         rules = _validation.wait_rules(timeout, poll, None, default=self._poll)
         self._check_usable()
-        return self._waits.watch(awaited, rules, self)
+        return self._wait_methods.watch(awaited, rules, self)
 
     def poll_now(self, batch: BatchOrId) -> None:
         """Make the next poll of a batch due now; does nothing if no wait is for this batch.
@@ -567,7 +571,7 @@ class Batches(BatchContents, BatchAnswers):
 
         """
         self._check_usable()
-        self.shared.waits.poll_now(_validation.batch_id(batch))
+        self.state.wait_runner.poll_now(_validation.batch_id(batch))
 
     def add_wait_observer(self, observer: WaitObserver) -> None:
         """Report every wait for a batch that begins from now on, for tracing and metrics.
@@ -582,8 +586,8 @@ class Batches(BatchContents, BatchAnswers):
             def observe(batch_id):
                 waits_in_progress.inc()
 
-                def listen(news):
-                    if not isinstance(news, StatusEvent):
+                def listen(event_or_outcome):
+                    if not isinstance(event_or_outcome, StatusEvent):
                         waits_in_progress.dec()
 
                 return listen
@@ -599,9 +603,9 @@ class Batches(BatchContents, BatchAnswers):
         """
         if not callable(observer) or inspect.iscoroutinefunction(observer):
             raise ValueError(f"observer must be a plain function: {observer!r}")
-        waits = self.shared.waits
-        if observer not in waits.observers:
-            waits.observers += (observer,)
+        wait_runner = self.state.wait_runner
+        if observer not in wait_runner.observers:
+            wait_runner.observers += (observer,)
 
     def remove_wait_observer(self, observer: WaitObserver) -> None:
         """Stop reporting new waits to an observer; does nothing if it was not added.
@@ -610,12 +614,8 @@ class Batches(BatchContents, BatchAnswers):
             observer: A function that was given to ``add_wait_observer``.
 
         """
-        waits = self.shared.waits
-        waits.observers = tuple(one for one in waits.observers if one != observer)
-
-    async def close(self, reason: ConfigurationError) -> None:
-        """End all waits with a WaitFailedError caused by ``reason``; called by the client."""
-        await self.shared.waits.close(reason)
+        wait_runner = self.state.wait_runner
+        wait_runner.observers = tuple(one for one in wait_runner.observers if one != observer)
 
     def _copy_plan(
         self,

@@ -95,8 +95,8 @@ class ProlificClient:
         """
         # Here, not when a call is made: a POST whose response is lost must not need an import. A
         # module that only names this class, for its annotations say, needs none of it.
-        from prolific_async._client_state import LIST_THRESHOLDS, ClientState  # noqa: PLC0415
         from prolific_async._http.transport import Transport  # noqa: PLC0415
+        from prolific_async._resources.client_state import LIST_THRESHOLDS, ClientState  # noqa: PLC0415
 
         converter.prepare()
         secret, no_token = read_token(token)
@@ -199,7 +199,7 @@ class ProlificClient:
             self._transport.check_loop()
             reason = ConfigurationError("the ProlificClient was closed during the wait")
             try:
-                await self.batches.close(reason)
+                await self._state.wait_runner.close(reason)
             finally:  # also when cancelled, as nobody may call it again
                 await self._transport.close()
 

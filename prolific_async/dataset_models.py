@@ -214,7 +214,7 @@ class Upload(BoundJob):
 
         """
         datasets: prolific_async.Datasets = self._owner("client.datasets")
-        return await datasets.jobs.upload(
+        return await datasets.job_waits.upload(
             self,
             datasets,
             partial=partial,

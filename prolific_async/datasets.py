@@ -9,16 +9,16 @@ from uuid import UUID
 
 from prolific_async import _validation
 from prolific_async._api.datasets import DatasetsAPI
-from prolific_async._appending import Appending
-from prolific_async._client_state import ClientState
 from prolific_async._http.transport import Transport
-from prolific_async._job_waits import JobWaits
 from prolific_async._polling.wait_methods import WaitMethods
 from prolific_async._recovery.unknown_outcome import sent_once
+from prolific_async._resources.appending import Appending
+from prolific_async._resources.client_state import ClientState
+from prolific_async._resources.job_waits import JobWaits
+from prolific_async._resources.uploading import Uploader
 from prolific_async._sources import row_keys
 from prolific_async._sources.append_slices import Records, check_records
 from prolific_async._sources.source import Source, SourceLike
-from prolific_async._uploading import Uploader
 from prolific_async.dataset_models import Dataset, Upload
 from prolific_async.dataset_schema import V3, DatasetSchema
 from prolific_async.job_models import AppendResult, Progress, SchemaMigration
@@ -41,21 +41,21 @@ class Datasets:
     invalid argument. The methods list only further errors.
 
     Attributes:
-        jobs: Waits for the jobs that it began, for their own ``wait``.
+        job_waits: Waits for the jobs that it began, for their own ``wait``.
 
     """
 
     def __init__(
-        self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, shared: ClientState
+        self, transport: Transport, retry: RetryPolicy, poll: PollPolicy, state: ClientState
     ) -> None:
         self._api = DatasetsAPI(transport)
         self._uploader = Uploader(transport, self._api)
-        self._pause = transport.pause
+        self._sleep = transport.sleep
         self._retry = retry
         self._poll = poll
-        self._begun = shared.begun
-        waits = WaitMethods[Any](shared.waits, {}, transport.request_timeout, retry)
-        self.jobs = JobWaits(waits, shared.begun, poll)
+        self._job_starts = state.job_starts
+        waits = WaitMethods[Any](state.wait_runner, {}, transport.request_timeout, retry)
+        self.job_waits = JobWaits(waits, state.job_starts, poll)
 
     async def create(
         self, workspace_id: str, *, name: str, schema: DatasetSchema | None = None
@@ -84,7 +84,7 @@ class Datasets:
         name = _validation.new_name(name)
         fields = None if schema is None else _validation.dataset_schema(schema)
         dataset = await sent_once(self._api.create(workspace_id, name=name, schema=fields))
-        self._begun.add(dataset.id)
+        self._job_starts.add(dataset.id)
         return dataset.bind(self)
 
     async def get(self, dataset: DatasetOrId) -> Dataset:
@@ -149,7 +149,7 @@ class Datasets:
         on_progress = _validation.plain_function("on_progress", on_progress)
         given = Source(source, filename=filename, key=key)
         upload = await self._uploader.upload(dataset_id, given, on_progress)
-        self._begun.add(upload.id, dataset_id, rows=upload.rows)
+        self._job_starts.add(upload.id, dataset_id, rows=upload.rows)
         return upload.bind(self)
 
     async def append(
@@ -210,7 +210,7 @@ class Datasets:
         if key is not None and not row_keys.takes_keys(schema):  # or changed since
             row_keys.check_schema((await self._api.get(dataset_id)).schema)
         appending = Appending(
-            self._api, dataset_id, self._retry, self._poll, self._pause, on_progress
+            self._api, dataset_id, self._retry, self._poll, self._sleep, on_progress
         )
         return await appending.run(records, key=key, limit=limit)
 
@@ -244,7 +244,7 @@ class Datasets:
             return None
         # All that is known of it without another request, which could fail.
         migration = SchemaMigration(updated.migration_job_id, dataset_id, JobStatus.PROCESSING)
-        self._begun.add(migration.id, rows=updated.total_datapoint_count)
+        self._job_starts.add(migration.id, rows=updated.total_datapoint_count)
         return migration.bind(self)
 
     async def wait_until_ready(
@@ -280,7 +280,7 @@ class Datasets:
 
         """
         dataset_id = _validation.dataset_id(dataset)
-        return await self.jobs.dataset(
+        return await self.job_waits.dataset(
             dataset_id, self, timeout=timeout, poll=poll, on_event=on_event
         )
 

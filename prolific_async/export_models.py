@@ -105,7 +105,7 @@ class Export(BoundJob):
 
         """
         batches: prolific_async.Batches = self._owner("client.batches")
-        return await batches.jobs.export(
+        return await batches.job_waits.export(
             self, batches, timeout=timeout, poll=poll, on_event=on_event
         )
 

@@ -15,11 +15,11 @@ from prolific_async import _validation as arguments
 from prolific_async._http.retry import may_poll_again
 from prolific_async._json.converter import JsonModel
 from prolific_async._logging import log
-from prolific_async._messages import brief
 from prolific_async._numbers import number
 from prolific_async._part_file import PartFile
 from prolific_async._recovery.named_copy import NamedCopy
 from prolific_async._recovery.setup import set_up_once
+from prolific_async._service_text import brief
 from prolific_async.batches import Batches
 from prolific_async.models import WaitStatus
 
@@ -71,5 +71,5 @@ def observe_other_waits(
             the id of the dataset or job. In place of a batch its listener gets the wait's result.
 
     """
-    waits = batches.shared.waits
-    waits.job_observers += (lambda key: observer(key.kind.name, key.id),)
+    wait_runner = batches.state.wait_runner
+    wait_runner.job_observers += (lambda key: observer(key.kind.name, key.id),)

@@ -17,7 +17,7 @@ import prolific_async
 from prolific_async._bound_models import BoundJob
 from prolific_async._json.converter import JsonModel, WireModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
-from prolific_async._messages import brief
+from prolific_async._service_text import brief
 from prolific_async.models import StatusEvent
 from prolific_async.policies import PollPolicy
 from prolific_async.statuses import JobStatus
@@ -210,7 +210,7 @@ class SchemaMigration(BoundJob):
 
         """
         datasets: prolific_async.Datasets = self._owner("client.datasets")
-        return await datasets.jobs.migration(
+        return await datasets.job_waits.migration(
             self, datasets, timeout=timeout, poll=poll, on_event=on_event
         )
 
@@ -277,7 +277,9 @@ class BatchSync(BoundJob):
 
         """
         batches: prolific_async.Batches = self._owner("client.batches")
-        return await batches.jobs.sync(self, batches, timeout=timeout, poll=poll, on_event=on_event)
+        return await batches.job_waits.sync(
+            self, batches, timeout=timeout, poll=poll, on_event=on_event
+        )
 
 
 def _one_line(job: ImportJob | SchemaMigration | BatchSync, counts: dict[str, int | None]) -> str:

@@ -128,6 +128,6 @@ class PollPolicy(JsonModel):
         """Return a gap plus a share, from 0 to 1, of the largest jitter."""
         return gap * (1 + self.jitter * share)
 
-    def following(self, gap: float) -> float:
+    def next_gap(self, gap: float) -> float:
         """Return the next gap: ``factor`` times this gap, at most ``maximum``; without jitter."""
         return min(gap * self.factor, self.maximum)

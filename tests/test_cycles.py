@@ -20,8 +20,8 @@ from prolific_async import (
     ProlificError,
     RetryPolicy,
 )
-from prolific_async._downloading import DownloadTarget
 from prolific_async._polling.wait import Wait
+from prolific_async._resources.downloading import DownloadTarget
 from prolific_async.simulator import Fault, Simulator
 from tests.file_server import file_server
 from tests.http.raw import transport

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 
 from prolific_async import ConnectionLostError, NotFoundError, Progress, RetryPolicy, _part_file
-from prolific_async._downloading import DownloadTarget
 from prolific_async._http.transport import Transport
 from prolific_async._part_file import PartFile
+from prolific_async._resources.downloading import DownloadTarget
 from tests.conftest import HANGS
 from tests.file_server import FileServer, file_server
 from tests.http.raw import plain

@@ -38,8 +38,8 @@ from prolific_async import (
     WaitFailedError,
     WaitTimeoutError,
 )
-from prolific_async._polling.begun_jobs import BegunJobs
 from prolific_async._polling.job_kinds import status_of_dataset
+from prolific_async._polling.job_starts import JobStarts
 from prolific_async.simulator import AfterPolls, AfterSeconds, Fault, Simulator
 from tests import samples
 from tests.conftest import QUICK_POLL, QUICK_RETRY
@@ -530,7 +530,7 @@ async def test_cancelling_a_wait_leaves_nothing(sim: Simulator, client: Prolific
     for one in waiting:
         one.cancel()
     await asyncio.wait(waiting)
-    poller: Any = client._state.waits._poller
+    poller: Any = client._state.wait_runner._poller
     assert not poller._scheduler.targets
     assert not poller._under_way
     assert poller._timer is None
@@ -736,7 +736,7 @@ async def test_the_default_limit_grows_with_the_rows(
     large = Upload("i1", "d1", "r.csv", 1, 10_000, "i1").bind(datasets)
 
     async def limit(waiting: Any) -> float | None:
-        return await limit_of(waiting, monkeypatch, datasets.jobs)
+        return await limit_of(waiting, monkeypatch, datasets.job_waits)
 
     assert await limit(large.wait()) == 1060
     assert await limit(large.wait(timeout=7)) == 7
@@ -756,14 +756,14 @@ async def test_rows_that_this_client_sent_are_known_to_later_waits(
     await (await dataset.upload(ROWS * 100)).wait()
     migration = await dataset.update_schema(WIDER)
     assert migration is not None
-    jobs = datasets.jobs
+    jobs = datasets.job_waits
     assert await limit_of(datasets.wait_until_ready(dataset), monkeypatch, jobs) == 90
     assert await limit_of(migration.wait(), monkeypatch, jobs) == 60.3  # rows that differ
 
 
 async def test_the_oldest_jobs_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prolific_async._polling.begun_jobs._KEPT", 2)
-    begun = BegunJobs()
+    monkeypatch.setattr("prolific_async._polling.job_starts._KEPT", 2)
+    begun = JobStarts()
     begun.add("a", "b", rows=1)
     begun.add("a")
     begun.add("c")

@@ -238,9 +238,9 @@ async def test_a_wait_for_a_job_names_its_kind(
         status_of=lambda batch: batch.status,
         verdict=BATCH_VERDICT,
     )
-    shared = client.batches.shared
+    state = client.batches.state
     waiter: WaitMethods[Batch] = WaitMethods(
-        shared.waits, {}, client._transport.request_timeout, RetryPolicy()
+        state.wait_runner, {}, client._transport.request_timeout, RetryPolicy()
     )
     rules = wait_rules(5, None, None, default=PollPolicy())
     job_id = sim.add_batch(status="READY")

@@ -51,7 +51,7 @@ def gaps(policy: PollPolicy, rng: random.Random) -> Iterator[float]:
     gap = policy.initial
     while True:
         yield policy.jittered(gap, rng.random())
-        gap = policy.following(gap)
+        gap = policy.next_gap(gap)
 
 
 class Fixed(random.Random):

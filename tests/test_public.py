@@ -438,7 +438,7 @@ def test_importing_loads_no_extra_and_no_command(imported: set[str]) -> None:
 # Of this package and of its dependencies.
 WITH_THE_FIRST_CLIENT = (
     "_api",
-    "_client_state",
+    "_resources.client_state",
     "_http.transport",
     "_json.cattrs_converter",
     "_validation",
@@ -446,14 +446,14 @@ WITH_THE_FIRST_CLIENT = (
     "workspaces",
 )
 LATER = (
-    "_appending",
-    "_downloading",
-    "_exports",
+    "_resources.appending",
+    "_resources.downloading",
+    "_resources.exports",
     "_http.download",
     "_polling.poller",
     "_report",
     "_sources",
-    "_uploading",
+    "_resources.uploading",
     "dataset_models",
     "dataset_schema",
     "datasets",
@@ -532,8 +532,11 @@ def modules_imported_in(path: Path) -> set[str]:
 
 # Imports that close a circle, each for annotations alone.
 CIRCULAR = {
-    ("prolific_async._batch_answers", "prolific_async"),  # and what is imported on its first use
-    ("prolific_async._batch_contents", "prolific_async"),
+    (
+        "prolific_async._resources.batch_answers",
+        "prolific_async",
+    ),  # and what is imported on its first use
+    ("prolific_async._resources.batch_editing", "prolific_async"),
     ("prolific_async.batches", "prolific_async"),
     ("prolific_async.client", "prolific_async"),
     ("prolific_async.dataset_models", "prolific_async"),

@@ -26,11 +26,11 @@ from prolific_async import (
     RequestTimeoutError,
     RetryPolicy,
 )
-from prolific_async._report import csv_records
+from prolific_async._report import csv_parser
 from prolific_async.simulator import AfterPolls, Fault, Simulator
 from tests.conftest import QUICK_POLL, QUICK_RETRY
 from tests.file_server import SECRET, file_server
-from tests.report.test_csv_records import written
+from tests.report.test_csv_parser import written
 from tests.report.test_rows import FIXED, NOON_TEXT, annotators
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ FIRST_LINES = written([HEADER, line(0)]).encode()
 
 
 async def test_an_endless_record_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_records, "MAX_RECORD", 1_000_000)
+    monkeypatch.setattr(csv_parser, "MAX_RECORD", 1_000_000)
     storage = Endless(FIRST_LINES + b'"', b"x" * 65_536)
     async with serving(b"", handle=storage) as (report, _, _):
         rows, error = await read(report)

@@ -75,7 +75,7 @@ async def test_a_due_timer_can_be_set_again() -> None:
     await asyncio.sleep(0)
     assert [key for _, key in service.singles] == ["k0", "k1", "k2"]
     service.leave(waits)
-    await service.poller.settled()
+    await service.poller.until_idle()
     assert timers() == []
 
 

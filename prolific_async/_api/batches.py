@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from prolific_async._api.batch_lists import PickedPage, ServiceTime
-    from prolific_async._http.request import Poll
+    from prolific_async._http.request import PollTiming
     from prolific_async._http.transport import Transport
     from prolific_async.policies import RetryPolicy
 
@@ -133,22 +133,22 @@ class BatchesAPI:
         self._retry = retry
         self._send = transport.send
         self._stream = transport.stream
-        self._pause = transport.pause
+        self._sleep = transport.sleep
         self._get = partial(transport.send, again=may_get_again)
 
     # Not "async", as most methods only return a coroutine: one less to resume for each call.
 
-    def get(self, batch_id: str, poll: Poll | None = None) -> Coroutine[Any, Any, Batch]:
+    def get(self, batch_id: str, timing: PollTiming | None = None) -> Coroutine[Any, Any, Batch]:
         """Return a batch as it is now."""
         request = get_batch(batch_id, prefix=self.prefix)
-        return self._send(request, poll, may_get_again if poll is None else None)
+        return self._send(request, timing, may_get_again if timing is None else None)
 
     def get_status(
-        self, batch_id: str, poll: Poll | None = None
+        self, batch_id: str, timing: PollTiming | None = None
     ) -> Coroutine[Any, Any, BatchStatus | None]:
         """Return a batch's status, None when the service gave none."""
         request = get_batch_status(batch_id, prefix=self.prefix)
-        return self._send(request, poll, may_get_again if poll is None else None)
+        return self._send(request, timing, may_get_again if timing is None else None)
 
     async def get_source(self, batch_id: str) -> SourceRead:
         """Return the fields of a batch that are needed to find its copies, and the ``Date``.
@@ -178,10 +178,10 @@ class BatchesAPI:
             async for found in pages:
                 yield found
 
-    async def list_body(self, workspace_id: str, poll: Poll) -> bytes:
+    async def list_body(self, workspace_id: str, timing: PollTiming) -> bytes:
         """Return the undecoded first page of a workspace's batches."""
         request = list_batches(workspace_id, prefix=self.prefix)
-        body: bytes = (await self._send(request, poll, raw=True)).data
+        body: bytes = (await self._send(request, timing, raw=True)).data
         return body
 
     async def pick_from_list(
@@ -203,9 +203,9 @@ class BatchesAPI:
         async def read(request: Request) -> PickedPage[T]:
             return await batch_lists.pick_from_page(self._stream, request, pick)
 
-        read_page = retrying(read, self._retry, may_get_again, sleep=self._pause)
+        read_page = retrying(read, self._retry, may_get_again, sleep=self._sleep)
         pagination = Pagination(list_batches(workspace_id, prefix=self.prefix))
-        while (request := pagination.following) is not None:
+        while (request := pagination.next_request) is not None:
             found = await read_page(request)
             picked += found.picked
             time = time or found.time

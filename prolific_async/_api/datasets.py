@@ -24,7 +24,7 @@ from prolific_async._http.responses import adding_request_id
 from prolific_async._http.retry import did_not_run, may_get_again
 from prolific_async._http.transport import json_body
 from prolific_async._json.converter import load
-from prolific_async._sources import file_names
+from prolific_async._sources import formats
 from prolific_async.dataset_models import Dataset
 from prolific_async.job_models import AppendResult, ImportJob, SchemaMigration
 from prolific_async.statuses import DatasetStatus
@@ -72,10 +72,10 @@ def get_upload_url(dataset_id: object, filename: str, *, prefix: str = "") -> Re
     """Build the GET of a URL to upload a file to; the service responds with status 201.
 
     Raises:
-        ValueError: As ``file_names.format_of``.
+        ValueError: As ``formats.format_of``.
 
     """
-    file_names.format_of(filename)
+    formats.format_of(filename)
     path = f"{dataset_path(dataset_id, prefix)}/upload-url/{quote(filename, safe='')}"
     return Request("GET", path, hides_response=True)
 

@@ -49,7 +49,7 @@ async def every_page(
 
     """
     links = Pagination(first)
-    while (request := links.following) is not None:
+    while (request := links.next_request) is not None:
         response = await get(request)
         data, request_id = response.data, response.request_id
         # The response may echo the token, and some loggers print the local variables of errors.
@@ -83,41 +83,41 @@ class Pagination:
         what: Name of the listed elements in the plural, for errors.
 
     Attributes:
-        following: The request of the next page, None after the last.
+        next_request: The request of the next page, None after the last.
 
     """
 
     def __init__(self, first: Request, what: str = "batches") -> None:
-        self.following: Request | None = first
+        self.next_request: Request | None = first
         self._what = what
         self._asked: set[str] = set()
         self._elements = 0
 
     def follow(self, page: dict[str, Any], elements: int) -> None:
-        """Set ``following`` to the request of the next page.
+        """Set ``next_request`` to the request of the next page.
 
         Args:
-            page: The page that ``following`` has requested; its elements may be left out.
+            page: The page that ``next_request`` has requested; its elements may be left out.
             elements: The number of its elements.
 
         Raises:
             DecodeError: The link or the number of pages or elements is wrong, as in ``every_page``.
 
         """
-        request = self.following
+        request = self.next_request
         assert request is not None  # noqa: S101 - for the type checker
         self._asked.add(request.query)
         self._elements += elements
-        self.following = next_page(request, page)
+        self.next_request = next_page(request, page)
         problem = None
-        if self.following is None:
+        if self.next_request is None:
             if self._elements < (expected := count(page)):
                 problem = f"{self._elements} of {expected} {self._what}, and no link to more"
-        elif self.following.query in self._asked:
+        elif self.next_request.query in self._asked:
             problem = "the links lead in a circle"
         if problem is not None:
             raise undecodable(request, problem, page)
-        if self.following is not None:
+        if self.next_request is not None:
             check_page_limit(request, len(self._asked), page)
 
 

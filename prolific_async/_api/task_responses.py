@@ -16,8 +16,8 @@ from prolific_async._http.request import Request
 from prolific_async._http.responses import undecodable
 from prolific_async._http.retry import Failures, may_get_again
 from prolific_async._json.converter import load
+from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._json.pages import RESULTS, add_member, parts_of_stream
-from prolific_async._json.slices import TimeSlices
 from prolific_async._json.text_buffer import TruncatedJson
 from prolific_async._tracebacks import without_frames
 from prolific_async.answer_models import TaskResponse
@@ -55,7 +55,7 @@ async def stream_responses(transport: Transport, batch_id: str) -> AsyncGenerato
     failures = Failures(transport.retry, lambda error: not count and may_get_again(error))
     slices = TimeSlices()
     pagination = Pagination(list_responses(batch_id, prefix=transport.prefix), "responses")
-    while (request := pagination.following) is not None:
+    while (request := pagination.next_request) is not None:
         count = 0
         while True:
             page: dict[str, Any] = {}
@@ -84,7 +84,7 @@ async def stream_responses(transport: Transport, batch_id: str) -> AsyncGenerato
                     raise
             else:
                 break
-            await transport.pause(pause)
+            await transport.sleep(pause)
         pagination.follow(page, count)
         before += count
 

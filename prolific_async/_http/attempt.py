@@ -44,7 +44,7 @@ class Body(aiohttp.BytesPayload):
         rate_limiter: A rate limiter that must not slow requests down when the body is written; None
             if the request has waited for it before.
         is_connected: Whether aiohttp had a connection to write the request to.
-        begun: Whether a byte of the request may have been sent.
+        may_have_been_sent: Whether a byte of the request may have been sent.
 
     """
 
@@ -52,7 +52,7 @@ class Body(aiohttp.BytesPayload):
         super().__init__(body, content_type=content_type)
         self.rate_limiter: RateLimiter | None = None
         self.is_connected = False
-        self.begun = False
+        self.may_have_been_sent = False
 
     def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
@@ -70,14 +70,14 @@ class Body(aiohttp.BytesPayload):
         protocol = writer.protocol  # type: ignore[attr-defined]  # each writer has it
         if not _is_quiet(protocol):
             return self._write_checked(protocol, writer, content_length)
-        self.begun = True
+        self.may_have_been_sent = True
         return super().write_with_length(writer, content_length)
 
     async def _write_checked(
         self, protocol: Any, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
         await _check_alive(protocol)
-        self.begun = True
+        self.may_have_been_sent = True
         await super().write_with_length(writer, content_length)
 
 
@@ -163,10 +163,10 @@ class Attempt(Timed):
     """
 
     __slots__ = (
-        "_begun",
         "_body_checks",
         "_is_connected",
         "_is_second_try",
+        "_may_have_been_sent",
         "_send_over",
         "_session",
         "body",
@@ -181,13 +181,13 @@ class Attempt(Timed):
         self.body = None if body is None else Body(body, content_type)
         self._is_connected = False
         self._is_second_try = False
-        self._begun = False
+        self._may_have_been_sent = False
         self.is_answered = False
 
     @property
-    def begun(self) -> bool:
+    def may_have_been_sent(self) -> bool:
         """Whether a byte of the request may have been sent to the service."""
-        return self._begun or (self.body is not None and self.body.begun)
+        return self._may_have_been_sent or (self.body is not None and self.body.may_have_been_sent)
 
     def request(
         self, method: str, url: URL, within: float = math.inf
@@ -208,11 +208,11 @@ class Attempt(Timed):
         try:
             response = await self._request(method, url, within, ())
             # A response without a connection, of a mock or a cache, needs no byte to be sent.
-            if body.begun or response.connection is None:
+            if body.may_have_been_sent or response.connection is None:
                 return response
             response.close()  # as in __call__
         except LOST_CONNECTION_ERRORS as error:
-            if body.begun or not body.is_connected:
+            if body.may_have_been_sent or not body.is_connected:
                 raise
             without_frames(error)  # else aiohttp's frame and the error form a reference cycle
         self._is_second_try = True
@@ -259,12 +259,12 @@ class Attempt(Timed):
         request.send = self._send_connected  # type: ignore[method-assign]
         try:
             response = await handler(request)
-            if self.begun:
+            if self.may_have_been_sent:
                 return response
             response.close()  # sent unasked on an idle connection, such as a 408
             raise aiohttp.ServerDisconnectedError
         except LOST_CONNECTION_ERRORS as error:
-            is_dead = self._is_connected and not self.begun
+            is_dead = self._is_connected and not self.may_have_been_sent
             if self._is_second_try or not is_dead or self._session.rate_limiter.is_closed:
                 raise LostConnection(*error.args) from error
             self._is_second_try = True
@@ -279,22 +279,22 @@ class Attempt(Timed):
         is_ready = self._body_checks or _is_quiet(conn.protocol)
         if self._session.rate_limiter.slows or not is_ready:
             return self._wait_and_send(conn)
-        self._begun = not self._body_checks
+        self._may_have_been_sent = not self._body_checks
         return self._send_over(conn)
 
     async def _wait_and_send(self, conn: Connection) -> aiohttp.ClientResponse:
         rate_limiter = self._session.rate_limiter
-        if rate_limiter.slows and not rate_limiter.may_depart(asyncio.get_running_loop().time()):
+        if rate_limiter.slows and not rate_limiter.may_send(asyncio.get_running_loop().time()):
             await self._wait_to_depart()
         if not self._body_checks:
             if not _is_quiet(conn.protocol):
                 await _check_alive(conn.protocol)
-            self._begun = True
+            self._may_have_been_sent = True
         return await self._send_over(conn)
 
     async def _wait_to_depart(self) -> None:
         self.pause()
-        await self._session.rate_limiter.wait_to_depart()
+        await self._session.rate_limiter.wait_to_send()
         if self._session.rate_limiter.is_closed:  # so is the time limit: do not resume
             raise ConnectionError
         self.resume()

@@ -73,7 +73,9 @@ class _Version:
             return {}
         return {hdrs.RANGE: f"bytes={self.received}-", hdrs.IF_RANGE: self.etag}
 
-    def following(self, request: Request, status: int, headers: Mapping[str, str]) -> _Version:
+    def version_of_response(
+        self, request: Request, status: int, headers: Mapping[str, str]
+    ) -> _Version:
         """Return the version that a successful response belongs to: this one or a new one.
 
         Raises:
@@ -171,7 +173,7 @@ class Download:
                     raise
             else:
                 return
-            await self._transport.pause(pause)
+            await self._transport.sleep(pause)
 
     async def _usable_url(self) -> tuple[LoopSession, PresignedUrl]:
         """Return the session of this loop and the URL, which is renewed if it has expired."""
@@ -225,7 +227,9 @@ class Download:
                         refusal = await storage.read_refusal(response)
                     raise storage.status_error(request, status, headers, refusal, url)
                 responses.check_not_html(request, headers, "the storage sends the file")
-                version = self._version = self._version.following(request, status, headers)
+                version = self._version = self._version.version_of_response(
+                    request, status, headers
+                )
                 yield Piece(version.received, b"", version.total)
                 while data := await _read(session, response):
                     start = version.received
@@ -240,7 +244,7 @@ class Download:
                 session.transfers.discard(closer)
                 response.close()
         except (Exception, asyncio.CancelledError) as error:
-            if is_passed_on(error, may_be_foreign=False):
+            if is_passed_on(error, may_be_callers_bug=False):
                 raise
             failure = storage.failure_of(self._transport, request, error, unsent=False)
             storage.log_end(session, request, type(failure).__name__, sent_at)

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 def is_passed_on(
-    error: Exception | asyncio.CancelledError, *, may_be_foreign: bool, is_own: bool = True
+    error: Exception | asyncio.CancelledError, *, may_be_callers_bug: bool, is_own: bool = True
 ) -> bool:
     """Return whether an exception of an attempt is raised to the caller unchanged.
 
     Args:
         error: The exception. Callbacks of a TraceConfig, and a borrowed session, can raise
             anything, even after the request was sent.
-        may_be_foreign: Whether to pass on what neither aiohttp nor the system raised, which is a
-            bug of the application. False where the outcome of the request must not be lost.
+        may_be_callers_bug: Whether to pass on what neither aiohttp nor the system raised, which is
+            a bug of the application. False where the outcome of the request must not be lost.
         is_own: Whether a ProlificError is about this attempt. A callback may raise one that is
             about another call.
 
@@ -38,7 +38,7 @@ def is_passed_on(
         return task is not None and task.cancelling() > 0
     if isinstance(error, errors.ProlificError) and is_own:
         return True
-    return may_be_foreign and not isinstance(error, aiohttp.ClientError | OSError)
+    return may_be_callers_bug and not isinstance(error, aiohttp.ClientError | OSError)
 
 
 def translated(

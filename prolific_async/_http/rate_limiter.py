@@ -105,7 +105,7 @@ class RateLimiter:
             if not loop.is_closed():
                 self._serve(loop)
 
-    def may_depart(self, now: float) -> bool:
+    def may_send(self, now: float) -> bool:
         """Return whether a started request that has its connection may be sent now.
 
         The rate is applied again here, as many started requests may get connections at once.
@@ -114,7 +114,7 @@ class RateLimiter:
             not self._connected and self._departures.take(now, self._rate(now))
         )
 
-    async def wait_to_depart(self) -> None:
+    async def wait_to_send(self) -> None:
         """Wait until a started request that has its connection may be sent."""
         await self._wait_in(self._connected, asyncio.get_running_loop().create_future())
 

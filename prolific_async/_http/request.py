@@ -41,15 +41,15 @@ class Request(NamedTuple):
 
 
 @define(eq=False, kw_only=True, repr=False, weakref_slot=False)
-class Poll:
+class PollTiming:
     """A poll: the time limit of its requests, and when the first of them was sent.
 
     Attributes:
-        within: Time limit of a request in seconds, if shorter than ``request_timeout``.
+        time_limit: Time limit of a request in seconds, if shorter than ``request_timeout``.
         sent_at: Loop time at which the first request was allowed to start, None before. It may
             first wait long for a connection slot, the rate limit, or the end of a pause.
 
     """
 
-    within: float = math.inf
+    time_limit: float = math.inf
     sent_at: float | None = None

@@ -94,7 +94,7 @@ class Chunks:
                 raise ConnectionError("closed")  # noqa: TRY301 - as an error of reading
             chunk = await self._read()
         except (Exception, asyncio.CancelledError) as error:
-            if is_passed_on(error, may_be_foreign=False):
+            if is_passed_on(error, may_be_callers_bug=False):
                 raise
             failure = self.failure(error)
         else:

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from prolific_async import errors
-from prolific_async._http import session_checks
+from prolific_async._http import caller_session
 from prolific_async._http.base_url import proxy_for
 from prolific_async._http.rate_limiter import RateLimiter
 from prolific_async._http.time_limit import Interruptible, TimeLimit
@@ -115,7 +115,7 @@ class SessionOwner:
         self.request_timeout = request_timeout
         self._max_connections = max_connections
         self._max_requests_per_second = max_requests_per_second
-        self._trace_configs = session_checks.checked_trace_configs(session, trace_configs)
+        self._trace_configs = caller_session.checked_trace_configs(session, trace_configs)
         self._session: LoopSession | None = None
         self._closed = False
 
@@ -180,7 +180,7 @@ class SessionOwner:
         self._closed = True
         await self._end_session(self._session)
 
-    async def pause(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         """Wait between attempts, for the given seconds or until the client is closed."""
         session = self._session or await self._open()
         with suppress(TimeoutError):
@@ -203,7 +203,7 @@ class SessionOwner:
         if self._borrowed is None:
             http, headers = self._make(headers)
         else:
-            session_checks.check(self._borrowed, self._base_url)
+            caller_session.check(self._borrowed, self._base_url)
             http = self._borrowed
         loop = asyncio.get_running_loop()
         rate_limiter = RateLimiter(self._max_requests_per_second, limit)

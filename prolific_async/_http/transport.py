@@ -16,20 +16,20 @@ import aiohttp
 from yarl import URL
 
 from prolific_async import errors
-from prolific_async._http import responses, session_checks
+from prolific_async._http import caller_session, responses
 from prolific_async._http.attempt import Attempt, LostConnection
 from prolific_async._http.error_translation import is_passed_on, translated
 from prolific_async._http.response_body import Chunks, read_body
 from prolific_async._http.retry import Failures
 from prolific_async._http.session import SessionOwner
-from prolific_async._json.slices import LONG
+from prolific_async._json.long_bodies import LONG
 from prolific_async._logging import log as _log
 from prolific_async._tracebacks import clear_locals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from prolific_async._http.request import Poll, Request
+    from prolific_async._http.request import PollTiming, Request
     from prolific_async._http.session import LoopSession
 
 _ENCODER = json.JSONEncoder()
@@ -52,7 +52,7 @@ class Transport(SessionOwner):
     async def send(
         self,
         request: Request,
-        poll: Poll | None = None,
+        timing: PollTiming | None = None,
         again: Callable[[errors.ProlificError], bool] | None = None,
         *,
         raw: bool = False,
@@ -61,7 +61,7 @@ class Transport(SessionOwner):
 
         Args:
             request: The request.
-            poll: The poll that needs the request, None for a plain call. A ``Retry-After``
+            timing: The poll that needs the request, None for a plain call. A ``Retry-After``
                 in the response to a poll holds back all polls.
             again: Returns whether to send the request again after a failure, as often as the retry
                 policy allows; None to send it once.
@@ -82,7 +82,7 @@ class Transport(SessionOwner):
                 session = await self._open()
             outer = sys.exception()
             try:
-                return await self._attempt(session, request, poll, raw=raw)
+                return await self._attempt(session, request, timing, raw=raw)
             except BaseException as error:
                 clear_locals(error, outer)
                 if again is None or not isinstance(error, errors.ProlificError):
@@ -90,7 +90,7 @@ class Transport(SessionOwner):
                 failures = failures or Failures(self._retry, again)
                 if (pause := failures.pause_after(error)) is None:
                     raise
-            await self.pause(pause)
+            await self.sleep(pause)
 
     @asynccontextmanager
     async def stream(
@@ -150,12 +150,12 @@ class Transport(SessionOwner):
             raise
 
     async def _attempt(
-        self, session: LoopSession, request: Request, poll: Poll | None, *, raw: bool
+        self, session: LoopSession, request: Request, timing: PollTiming | None, *, raw: bool
     ) -> Any:
         failure: errors.ProlificError
         rate_limiter = session.rate_limiter
-        is_poll = poll is not None
-        within = math.inf if poll is None else poll.within
+        is_poll = timing is not None
+        within = math.inf if timing is None else timing.time_limit
         url = self._url(request)
         # Before request_timeout starts, so that waiting here never looks like a slow service.
         sent_at = session.loop.time()
@@ -167,8 +167,8 @@ class Transport(SessionOwner):
                 self.check_usable()
             attempt = Attempt(session, request.body, request.content_type)
             try:
-                if poll is not None and poll.sent_at is None:
-                    poll.sent_at = sent_at
+                if timing is not None and timing.sent_at is None:
+                    timing.sent_at = sent_at
                 with attempt:
                     response = await attempt.request(request.method, url, within)
                     attempt.is_answered = True
@@ -191,12 +191,16 @@ class Transport(SessionOwner):
                 return responses.decode(request, status, headers, body, secret=secret, raw=raw)
             except (Exception, asyncio.CancelledError) as error:
                 foreign = (
-                    request.method == "GET" and not is_poll and self._may_be_foreign(session, error)
+                    request.method == "GET"
+                    and not is_poll
+                    and self._may_be_callers_bug(session, error)
                 )
                 # Before there is a response, only application code can raise one of our errors.
-                if is_passed_on(error, may_be_foreign=foreign, is_own=attempt.is_answered):
+                if is_passed_on(error, may_be_callers_bug=foreign, is_own=attempt.is_answered):
                     raise
-                failure = self._failure(session, request, error, within, unsent=not attempt.begun)
+                failure = self._failure(
+                    session, request, error, within, unsent=not attempt.may_have_been_sent
+                )
                 _log_end(session, request, type(failure).__name__, sent_at)
             raise failure
         finally:
@@ -219,10 +223,10 @@ class Transport(SessionOwner):
                 received = (request, response.status, response.headers, body)
                 responses.decode(*received, secret=self._token)  # raises its error
         except (Exception, asyncio.CancelledError) as error:
-            foreign = self._may_be_foreign(session, error)
-            if is_passed_on(error, may_be_foreign=foreign, is_own=attempt.is_answered):
+            foreign = self._may_be_callers_bug(session, error)
+            if is_passed_on(error, may_be_callers_bug=foreign, is_own=attempt.is_answered):
                 raise
-            failure = self._failure(session, request, error, unsent=not attempt.begun)
+            failure = self._failure(session, request, error, unsent=not attempt.may_have_been_sent)
             _log_end(session, request, type(failure).__name__, sent_at)
         else:
             return response
@@ -240,9 +244,9 @@ class Transport(SessionOwner):
             encoded=True,
         )
 
-    def _may_be_foreign(self, session: LoopSession, error: BaseException) -> bool:
+    def _may_be_callers_bug(self, session: LoopSession, error: BaseException) -> bool:
         """Return whether an error may be a bug of the application: not due to a close or netrc."""
-        return not (self._closed or session_checks.is_about_netrc(error, session.http))
+        return not (self._closed or caller_session.is_about_netrc(error, session.http))
 
     def _failure(
         self,
@@ -256,8 +260,8 @@ class Transport(SessionOwner):
         """Return the package's error for an exception of an attempt."""
         if isinstance(error, LostConnection) and isinstance(error.__cause__, Exception):
             error = error.__cause__
-        if session_checks.is_about_netrc(error, session.http):
-            return session_checks.netrc_error()
+        if caller_session.is_about_netrc(error, session.http):
+            return caller_session.netrc_error()
         return translated(
             request,
             error,

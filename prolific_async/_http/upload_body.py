@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
-from prolific_async._json.slices import TimeSlices
+from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._logging import log as _log
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
-    from prolific_async._http.stall import Stall
+    from prolific_async._http.upload_stall import Stall
 
 
 class Payload(Protocol):
@@ -45,7 +45,7 @@ class UploadBody(aiohttp.Payload):
         on_progress: Called with the bytes sent so far; what it raises is logged.
 
     Attributes:
-        begun: Whether a byte of the request may have been sent.
+        may_have_been_sent: Whether a byte of the request may have been sent.
         left: Number of bytes not yet handed to the connection.
 
     """
@@ -58,7 +58,7 @@ class UploadBody(aiohttp.Payload):
         self._payload = payload
         self._stall = stall
         self._on_progress = on_progress
-        self.begun = False
+        self.may_have_been_sent = False
         self.left = self._size
 
     async def write_with_length(
@@ -68,7 +68,7 @@ class UploadBody(aiohttp.Payload):
     ) -> None:
         """Write the whole payload to the connection, and report the progress."""
         stall = self._stall
-        self.begun = True
+        self.may_have_been_sent = True
         stall.transport = writer.transport
         sent = 0
         slices = TimeSlices()

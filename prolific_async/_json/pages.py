@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from prolific_async._json.decoding import json_type_name
-from prolific_async._json.slices import TimeSlices, decode_text
+from prolific_async._json.long_bodies import TimeSlices, decode_text
 from prolific_async._json.text_buffer import TextBuffer, skip
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prolific_async._logging import log as _log
-from prolific_async._messages import brief
+from prolific_async._service_text import brief
 from prolific_async._tracebacks import without_frames
 from prolific_async.errors import ProlificError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from prolific_async._polling.kinds import Key
     from prolific_async._polling.wait import Wait
 
-BUGS = (Exception, asyncio.CancelledError)
+CALLBACK_ERRORS = (Exception, asyncio.CancelledError)
 """Exceptions that a callback or policy of the caller may raise by mistake."""
 
 
@@ -24,7 +24,7 @@ def log_bug(error: BaseException) -> None:
     _log.error("polling is broken", exc_info=error)
 
 
-def bug(key: Key, error: BaseException) -> ProlificError:
+def logged_failure(key: Key, error: BaseException) -> ProlificError:
     """Log a bug in waiting for a target, and return the error with which its waits fail."""
     _log.error("waiting for %s is broken", key, exc_info=error)
     failure = ProlificError(
@@ -36,9 +36,9 @@ def bug(key: Key, error: BaseException) -> ProlificError:
     return failure
 
 
-def fail(wait: Wait, error: BaseException, now: float) -> None:
+def end_with_bug(wait: Wait, error: BaseException, now: float) -> None:
     """Log a bug in a wait, and end this wait with an error."""
-    failure = bug(wait.key, error)
-    with suppress(*BUGS):  # the wait itself may be broken
+    failure = logged_failure(wait.key, error)
+    with suppress(*CALLBACK_ERRORS):  # the wait itself may be broken
         if wait.outcome is None:
             wait.fail(failure, now)

@@ -9,8 +9,8 @@ from prolific_async._polling.list_checks import ListCheck
 from prolific_async._polling.targets import PollTarget, WorkspaceGroup
 
 if TYPE_CHECKING:
+    from prolific_async._polling.known_workspaces import KnownWorkspaces
     from prolific_async._polling.targets import Pollable
-    from prolific_async._polling.workspaces import Workspaces
 
 
 class Groups:
@@ -24,7 +24,7 @@ class Groups:
 
     """
 
-    def __init__(self, workspaces: Workspaces, list_threshold: float) -> None:
+    def __init__(self, workspaces: KnownWorkspaces, list_threshold: float) -> None:
         self.by_workspace: dict[str | None, Pollable] = {}
         self.ended: list[WorkspaceGroup] = []
         self.have_checks = True
@@ -71,7 +71,7 @@ class Groups:
             del self.by_workspace[group.name]
             self.ended.append(group)
 
-    def distrust(self, group: WorkspaceGroup) -> None:
+    def poll_singly_for_good(self, group: WorkspaceGroup) -> None:
         """Never poll a group's list again, even if the group ends and is created anew."""
         self._lagging.add(group.name)
         group.singly_until = math.inf

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._api.batch_contents import get_batch_sync
+from prolific_async._api.batch_editing import get_batch_sync
 from prolific_async._api.datasets import get_dataset, get_import, get_schema_migration
 from prolific_async._api.exports import get_export
 from prolific_async._polling.kinds import Kind, Verdict

@@ -60,7 +60,9 @@ class ListCheck:
                 return target
         return None
 
-    def is_news(self, target: PollTarget, result: PollResult, *, list_is_polled: bool) -> bool:
+    def is_needed_by_waits(
+        self, target: PollTarget, result: PollResult, *, list_is_polled: bool
+    ) -> bool:
         """Take in a single poll's result; return whether the target's waits need to see it.
 
         A list poll that is already under way may be older than the result, so it is not compared.

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import define, field
 
+from prolific_async._json.long_bodies import TimeSlices, decode_text, hashes
 from prolific_async._json.pages import ARRAY, KNOWN, page_fault, parts
-from prolific_async._json.slices import TimeSlices, decode_text, hashes
 from prolific_async._polling.poll_results import PollResult
 from prolific_async.errors import DecodeError
 from prolific_async.models import BatchStatus
@@ -55,14 +55,14 @@ class Listing(NamedTuple):
     Attributes:
         results: Results by id. A READY or ERROR result includes the batch; it is left out for a
             batch that is not wanted.
-        news: Ids of batches that the previous list did not show.
+        new_ids: Ids of batches that the previous list did not show.
         memory: Memory for reading the next list.
         size: Bytes of the body.
 
     """
 
     results: dict[str, PollResult]
-    news: list[str]
+    new_ids: list[str]
     memory: ListMemory
     size: int
 
@@ -111,7 +111,7 @@ async def read(
     for batch_id in memory.pending.keys() & memory.ended:
         del memory.pending[batch_id]
     results = memory.pending | reading.ended if reading.ended else memory.pending
-    return Listing(results, reading.news, memory, size)
+    return Listing(results, reading.new_ids, memory, size)
 
 
 @define(eq=False, repr=False)
@@ -120,7 +120,7 @@ class _Reading:
 
     Attributes:
         ended: Results of wanted batches that are READY or ERROR, by id.
-        news: Ids of batches that the previous list did not show.
+        new_ids: Ids of batches that the previous list did not show.
         memory: Memory of this list.
 
     """
@@ -131,7 +131,7 @@ class _Reading:
     _before: ListMemory
     memory: ListMemory
     ended: dict[str, PollResult] = field(factory=dict, init=False)
-    news: list[str] = field(factory=list, init=False)
+    new_ids: list[str] = field(factory=list, init=False)
     _next: int = field(default=0, init=False)  # index in the previous list
     _places: dict[str, int] | None = field(default=None, init=False)  # such indexes, by id
     _shared: dict[str, PollResult] = field(factory=dict, init=False)  # one result for each status
@@ -196,7 +196,7 @@ class _Reading:
                 self._places = {one: place for place, one in enumerate(ids)}
             place = self._places.get(batch_id)
             if place is None:
-                self.news.append(batch_id)
+                self.new_ids.append(batch_id)
                 return
             self._next = place
         self._next += 1

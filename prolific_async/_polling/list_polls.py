@@ -6,7 +6,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
-from prolific_async._json.slices import TimeSlices
+from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._logging import log as _log
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import next_due
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from prolific_async._polling.list_checks import ListCheck
+    from prolific_async._polling.poll_requests import PollRequests
     from prolific_async._polling.poll_results import PollResult
     from prolific_async._polling.scheduler import Scheduler
-    from prolific_async._polling.status_source import StatusSource
     from prolific_async._polling.targets import Pollable, PollTarget, WorkspaceGroup
 
 PATIENCE = 0.5
@@ -37,7 +37,7 @@ class ListPolls:
 
     """
 
-    def __init__(self, source: StatusSource, scheduler: Scheduler, at_once: int) -> None:
+    def __init__(self, source: PollRequests, scheduler: Scheduler, at_once: int) -> None:
         """Store the source of polls, the scheduler, and how many polls may run at a time."""
         self.single_seconds = 0.1
         self._source = source
@@ -60,7 +60,7 @@ class ListPolls:
         if group.list_threshold > 1:
             singly = self.single_seconds * math.ceil(len(served) / self._at_once)
             patience = max(2 * singly, PATIENCE)
-        group.within = patience
+        group.time_limit = patience
         return await self._source.poll_list(group.name, served, self._scheduler.targets, group)
 
     def steps(
@@ -82,8 +82,8 @@ class ListPolls:
     def show(self, group: WorkspaceGroup, result: GroupResult, now: float) -> Iterator[Step]:
         """Return the steps after a list poll: its results to show, and the polls to make."""
         # Not in the generator, which runs later: this keeps the next list poll from starting.
-        if (news := group.take_result(result, now)) is not None:
-            _log.info("%s", news)
+        if (text := group.take_result(result, now)) is not None:
+            _log.info("%s", text)
         return self._steps_after(group, result, now)
 
     def _steps_after(
@@ -111,7 +111,7 @@ class ListPolls:
                 group.name,
                 group.check.key,
             )
-            scheduler.groups.distrust(group)
+            scheduler.groups.poll_singly_for_good(group)
             yield from self._plan(list(group.targets), now)
         elif group.is_listed(now):
             yield self._next_check(group, group.check, result, now)
@@ -128,12 +128,12 @@ class ListPolls:
             self._scheduler.plan(target, now)
         return target
 
-    def is_news(self, target: PollTarget, result: PollResult, now: float) -> bool:
+    def is_needed_by_waits(self, target: PollTarget, result: PollResult, now: float) -> bool:
         """Return whether waits need a single poll's result: not if it only confirms the list."""
         group = target.group
         if group is None or group.check is None or group.check.key != target.key:
             return True
-        is_news = group.check.is_news(target, result, list_is_polled=bool(group.stage))
+        is_news = group.check.is_needed_by_waits(target, result, list_is_polled=bool(group.stage))
         return is_news or next_due(target) <= now
 
     def _plan(self, targets: Iterable[PollTarget], now: float) -> Iterator[Step]:

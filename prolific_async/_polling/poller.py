@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from prolific_async._polling.kinds import Key
+    from prolific_async._polling.known_workspaces import KnownWorkspaces
     from prolific_async._polling.list_polls import Step
-    from prolific_async._polling.status_source import StatusSource
+    from prolific_async._polling.poll_requests import PollRequests
     from prolific_async._polling.targets import Pollable
     from prolific_async._polling.wait import Wait
-    from prolific_async._polling.workspaces import Workspaces
 
     Tell: TypeAlias = Callable[[Wait], object]
     Then: TypeAlias = Callable[[PollTarget, float], object]
@@ -42,7 +42,12 @@ class Poller:
     """Polls for waits, in the event loop that runs when it is made."""
 
     def __init__(
-        self, source: StatusSource, workspaces: Workspaces, *, list_threshold: float, at_once: int
+        self,
+        source: PollRequests,
+        workspaces: KnownWorkspaces,
+        *,
+        list_threshold: float,
+        at_once: int,
     ) -> None:
         """Begin without waits.
 
@@ -75,11 +80,11 @@ class Poller:
         now = self._loop.time()
         future = self._loop.create_future()
         target = self._scheduler.targets.get(wait.key)
-        if target is not None and target.spares_first_poll(wait, now):
+        if target is not None and target.can_use_newest_result(wait, now):
             try:
                 wait.observe(target.result or PollResult(), now, -math.inf)
-            except bugs.BUGS as error:
-                bugs.fail(wait, error, now)
+            except bugs.CALLBACK_ERRORS as error:
+                bugs.end_with_bug(wait, error, now)
         if wait.outcome is None:
             wait.future = future
             # Looked up again: a callback of the wait may have ended the target.
@@ -104,9 +109,9 @@ class Poller:
         if self._loop.is_closed():  # the garbage collector closes a coroutine that waited
             return
         self._work.each(list(waits), self.leave)
-        await self.settled()
+        await self.until_idle()
 
-    async def settled(self) -> None:
+    async def until_idle(self) -> None:
         """Return when all work in slices is done, and all cancelled polls have ended."""
         await self._work.drained()
         if ending := [task for task in self._under_way if task.cancelling()]:
@@ -140,9 +145,9 @@ class Poller:
         broken = False
         try:
             tell(wait)
-        except bugs.BUGS as error:
+        except bugs.CALLBACK_ERRORS as error:
             broken = True  # ends the wait in any case, so that its caller does not hang
-            bugs.fail(wait, error, now)
+            bugs.end_with_bug(wait, error, now)
         if broken or wait.outcome is not None:
             target.end(wait)
 
@@ -164,9 +169,9 @@ class Poller:
                 self._source.forget(group.name)
         self._set_timer()
         while self._queue and len(self._under_way) < self._at_once:
-            thing = self._queue.popleft()
-            if thing.stage == POLLED and thing.poll is None:
-                self._start_poll(thing)
+            pollable = self._queue.popleft()
+            if pollable.stage == POLLED and pollable.poll is None:
+                self._start_poll(pollable)
 
     def _set_timer(self) -> None:
         when = self._scheduler.next_time
@@ -185,10 +190,10 @@ class Poller:
         due: list[Pollable] = []
         popped = self._scheduler.pop_due(now)
         first = list(islice(popped, CHUNK))
-        for thing in first:
-            if not isinstance(thing, PollTarget) or thing.deadline <= now:
+        for pollable in first:
+            if not isinstance(pollable, PollTarget) or pollable.deadline <= now:
                 break
-            due.append(thing)
+            due.append(pollable)
         if len(due) == len(first) < CHUNK and not self._work.jobs:  # a few targets need no slices
             try:
                 self._queue.extend(filter(None, self._scheduler.polls(due, now)))
@@ -196,11 +201,11 @@ class Poller:
                 self._start_queued_polls()
             return
 
-        def take(thing: Pollable | None) -> None:
-            if thing is not None:
-                due.append(thing)
-            if isinstance(thing, PollTarget) and thing.deadline <= now:
-                self._expire(thing, now)
+        def take(pollable: Pollable | None) -> None:
+            if pollable is not None:
+                due.append(pollable)
+            if isinstance(pollable, PollTarget) and pollable.deadline <= now:
+                self._expire(pollable, now)
 
         def wake() -> None:
             self._is_waking = False
@@ -230,52 +235,52 @@ class Poller:
         elif step is not None:
             self._queue.append(step)
 
-    def _start_poll(self, thing: Pollable) -> None:
+    def _start_poll(self, pollable: Pollable) -> None:
         poll: Coroutine[Any, Any, Any]
-        thing.sent_at = None
-        if isinstance(thing, PollTarget):
-            thing.poll_requested = False  # this poll answers all calls of ``poll_now`` so far
-            key = thing.key
+        pollable.sent_at = None
+        if isinstance(pollable, PollTarget):
+            pollable.poll_requested = False  # this poll answers all calls of ``poll_now`` so far
+            key = pollable.key
             if isinstance(key, str):
-                request = self._source.get if thing.needs_object else self._source.get_status
-                poll = request(key, thing)
+                request = self._source.get if pollable.needs_object else self._source.get_status
+                poll = request(key, pollable)
             else:
-                poll = self._source.poll(key, thing, whole=thing.needs_object)
+                poll = self._source.poll(key, pollable, whole=pollable.needs_object)
         else:
-            poll = self._lists.poll(thing)
+            poll = self._lists.poll(pollable)
         # In an empty context: a poll is made for all waits of a target, not for one caller.
-        task = thing.poll = self._loop.create_task(poll, context=Context())
+        task = pollable.poll = self._loop.create_task(poll, context=Context())
         self._under_way.add(task)
         task.add_done_callback(
-            partial(self._poll_done, thing, self._loop.time()), context=self._context
+            partial(self._poll_done, pollable, self._loop.time()), context=self._context
         )
 
-    def _poll_done(self, thing: Pollable, began: float, task: asyncio.Task[Any]) -> None:
+    def _poll_done(self, pollable: Pollable, began: float, task: asyncio.Task[Any]) -> None:
         """Handle the result of a poll; an unsent poll counts as sent when its task was made."""
         self._under_way.discard(task)
         # Read in any case: asyncio logs exceptions that are never retrieved.
         error = None if task.cancelled() else task.exception()
-        if thing.poll is task:  # else ``cancel_poll`` has cancelled it
+        if pollable.poll is task:  # else ``cancel_poll`` has cancelled it
             now = self._loop.time()
-            sent_at = thing.sent_at = began if thing.sent_at is None else thing.sent_at
-            thing.poll = None
-            thing.stage = IDLE
-            if isinstance(thing, WorkspaceGroup):
-                steps = self._lists.steps(thing, task, now)
+            sent_at = pollable.sent_at = began if pollable.sent_at is None else pollable.sent_at
+            pollable.poll = None
+            pollable.stage = IDLE
+            if isinstance(pollable, WorkspaceGroup):
+                steps = self._lists.steps(pollable, task, now)
                 self._work.each(steps, partial(self._take_step, now))
             elif error is None and not task.cancelled():
                 self._lists.single_seconds += (now - sent_at - self._lists.single_seconds) / 8
                 result = found = task.result()
-                if isinstance(thing.key, str):
+                if isinstance(pollable.key, str):
                     is_whole = isinstance(found, Batch)
                     result = PollResult(found.status, found) if is_whole else PollResult(found)
-                self._take_result(thing, result, now)
+                self._take_result(pollable, result, now)
             elif isinstance(error, Exception) and not isinstance(error, ProlificError):
-                thing.stage = SHOWN
-                fail = methodcaller("fail", bugs.bug(thing.key, error), now)
-                self._tell_all(thing, fail, now, self._end_showing)
+                pollable.stage = SHOWN
+                fail = methodcaller("fail", bugs.logged_failure(pollable.key, error), now)
+                self._tell_all(pollable, fail, now, self._end_showing)
             else:
-                self._take_result(thing, self._source.failed(thing.key, error), now)
+                self._take_result(pollable, self._source.failed(pollable.key, error), now)
         self._start_queued_polls()
 
     def _take_result(self, target: PollTarget, result: PollResult, now: float) -> None:
@@ -283,7 +288,7 @@ class Poller:
         key = target.key
         if result.value is not None and target.workspace_id is None and isinstance(key, str):
             self._workspaces.learn(key, result.value.workspace_id)
-        if target.group is None or self._lists.is_news(target, result, now):
+        if target.group is None or self._lists.is_needed_by_waits(target, result, now):
             self._show(target, result, now)
         else:
             self._plan(target, now)
@@ -306,9 +311,9 @@ class Poller:
             broken = False
             try:
                 wait.observe(result, now, sent_at)
-            except bugs.BUGS as error:
+            except bugs.CALLBACK_ERRORS as error:
                 broken = True
-                bugs.fail(wait, error, now)
+                bugs.end_with_bug(wait, error, now)
             if broken or wait.outcome is not None:
                 target.end(wait)
         self._end_showing(target, now)

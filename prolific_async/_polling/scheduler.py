@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from prolific_async._polling.kinds import Key
+    from prolific_async._polling.known_workspaces import KnownWorkspaces
     from prolific_async._polling.wait import Wait
-    from prolific_async._polling.workspaces import Workspaces
 
 _SMALL = 64  # heap entries up to which outdated entries are not worth removing
 _CLEARED = 4  # old entries that are moved or removed for each new entry
@@ -39,7 +39,7 @@ class Scheduler:
 
     """
 
-    def __init__(self, workspaces: Workspaces, list_threshold: float) -> None:
+    def __init__(self, workspaces: KnownWorkspaces, list_threshold: float) -> None:
         """Begin without waits.
 
         Args:
@@ -94,24 +94,24 @@ class Scheduler:
     def pop_due(self, now: float) -> Iterator[Pollable | None]:
         """Yield the targets and groups that are due, and None for each outdated heap entry."""
         while self.next_time <= now:
-            _, order, thing = heapq.heappop(self._heap_with_earliest())
-            if order == thing.order:
-                self._schedule(thing, math.inf)
-                yield thing
+            _, order, pollable = heapq.heappop(self._heap_with_earliest())
+            if order == pollable.order:
+                self._schedule(pollable, math.inf)
+                yield pollable
             else:
                 self._set_next_time()
                 yield None
 
-    def polls(self, things: list[Pollable], now: float) -> Iterator[Pollable | None]:
+    def polls(self, pollables: list[Pollable], now: float) -> Iterator[Pollable | None]:
         """Yield each target or group to poll now, marked POLLED, and None after every other step.
 
-        All ``things`` are due, and their expired waits are removed already.
+        All ``pollables`` are due, and their expired waits are removed already.
         """
-        for thing in things:  # groups first, as their polls may serve the targets
-            if isinstance(thing, WorkspaceGroup):
-                yield from self._poll_of_group(thing, now)
+        for pollable in pollables:  # groups first, as their polls may serve the targets
+            if isinstance(pollable, WorkspaceGroup):
+                yield from self._poll_of_group(pollable, now)
         due: dict[str | None, list[PollTarget]] = {}
-        for target in things:
+        for target in pollables:
             if isinstance(target, WorkspaceGroup) or not target.waits:
                 continue
             of = target.group
@@ -131,7 +131,7 @@ class Scheduler:
     def _poll_of_group(self, group: WorkspaceGroup, now: float) -> Iterator[Pollable | None]:
         """Yield a due group if its list must be polled, else each of its targets to poll now."""
         if group.stage:
-            group.missed = True  # so all targets are planned when this poll ends
+            group.must_replan = True  # so all targets are planned when this poll ends
             return
         if group.name is None:
             for target in list(group.targets):
@@ -212,21 +212,21 @@ class Scheduler:
         if group is None or target.needs_object or now < target.singly_until:
             return due
         if group.stage and (due <= now or group.stage != SHOWN):
-            group.missed = group.missed or group.stage == SHOWN  # so all are planned then
+            group.must_replan = group.must_replan or group.stage == SHOWN  # so all are planned then
             return math.inf
         if not group.is_listed(now) or (target.poll_requested and now >= group.held_until):
             return due
         if due < group.when:
-            group.first = target
+            group.due_target = target
             self._schedule(group, min(group.when, max(due, group.held_until)))
         return math.inf
 
     def _is_due(self, group: WorkspaceGroup, now: float) -> bool:
         """Return whether the target for which a group was scheduled still needs a list poll."""
-        first = group.first
-        if first not in group.targets or first.stage or not group.is_listed(now):
+        target = group.due_target
+        if target not in group.targets or target.stage or not group.is_listed(now):
             return False
-        return next_due(first) <= now and first.fits_group(now)
+        return next_due(target) <= now and target.fits_group(now)
 
     def _queue(self, group: WorkspaceGroup, now: float) -> bool:
         """Mark a group as POLLED unless it is busy or held back; return whether it was marked."""
@@ -235,15 +235,15 @@ class Scheduler:
         group.stage = POLLED
         return True
 
-    def _schedule(self, thing: Pollable, when: float) -> None:
+    def _schedule(self, pollable: Pollable, when: float) -> None:
         """Set the time at which a target or group is due, inf for never."""
-        if when == thing.when:
+        if when == pollable.when:
             return
-        before, thing.when = thing.when, when
+        before, pollable.when = pollable.when, when
         self._scheduled += (when != math.inf) - (before != math.inf)
-        thing.order = order = next(self._order)
+        pollable.order = order = next(self._order)
         if when != math.inf:
-            heapq.heappush(self._heap, (when, order, thing))
+            heapq.heappush(self._heap, (when, order, pollable))
         if self._old or not self._scheduled or len(self._heap) > _SMALL + 2 * self._scheduled:
             self._drop_outdated_entries()
         if when < self.next_time:
@@ -272,7 +272,7 @@ class Scheduler:
     def _set_next_time(self) -> None:
         """Set ``next_time`` to the time of the earliest entry; at least one must be current."""
         first = self._heap_with_earliest()
-        for _ in range(_CLEARED):  # if more are outdated, the timer rings once in vain
+        for _ in range(_CLEARED):  # if more are outdated, the timer may fire early once
             if first[0][1] == first[0][2].order:
                 break
             heapq.heappop(first)

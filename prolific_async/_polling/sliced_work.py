@@ -8,7 +8,7 @@ from collections import deque
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from prolific_async._polling.bugs import BUGS, log_bug
+from prolific_async._polling.bugs import CALLBACK_ERRORS, log_bug
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -43,12 +43,12 @@ class SlicedWork:
 
     def each(
         self,
-        things: Iterable[T],
+        items: Iterable[T],
         act: Callable[[T], object],
         then: Callable[[], object] = lambda: None,
     ) -> None:
         """Call ``act`` with each item, then ``then`` without arguments; log the errors of both."""
-        self.jobs.append((iter(things), act, then))
+        self.jobs.append((iter(items), act, then))
         if len(self.jobs) == 1:
             self._run_slice()
 
@@ -61,12 +61,12 @@ class SlicedWork:
         until = time.perf_counter() + _SLICE
         try:
             while self.jobs:
-                things, act, then = self.jobs[0]
-                if not _is_done(things, act, until):
+                items, act, then = self.jobs[0]
+                if not _is_done(items, act, until):
                     return
                 try:
                     then()
-                except BUGS as error:
+                except CALLBACK_ERRORS as error:
                     log_bug(error)
                 finally:
                     self.jobs.popleft()
@@ -76,16 +76,16 @@ class SlicedWork:
             self._after()
 
 
-def _is_done(things: Iterator[T], act: Callable[[T], object], until: float) -> bool:
+def _is_done(items: Iterator[T], act: Callable[[T], object], until: float) -> bool:
     """Call ``act`` with items until the slice is over; return whether none is left."""
     try:
-        for count, thing in enumerate(things, 1):
+        for count, item in enumerate(items, 1):
             try:
-                act(thing)
-            except BUGS as error:
+                act(item)
+            except CALLBACK_ERRORS as error:
                 log_bug(error)
             if count % CHUNK == 0 and time.perf_counter() > until:
                 return False
-    except BUGS as error:  # raised by the iterator
+    except CALLBACK_ERRORS as error:  # raised by the iterator
         log_bug(error)
     return True

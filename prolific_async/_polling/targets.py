@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import define, field
 
-from prolific_async._http.request import Poll
+from prolific_async._http.request import PollTiming
 
 if TYPE_CHECKING:
     from prolific_async._polling.list_checks import ListCheck
@@ -25,7 +25,7 @@ IDLE, POLLED, SHOWN = range(3)
 
 
 @define(eq=False, repr=False, weakref_slot=False)
-class _Pollable(Poll):
+class _Pollable(PollTiming):
     """Base of targets and groups: the stage of the poll, and the time when the scheduler acts.
 
     Attributes:
@@ -120,7 +120,7 @@ class PollTarget(_Pollable):
             if not future.done():
                 future.set_result(None)
 
-    def spares_first_poll(self, wait: Wait, now: float) -> bool:
+    def can_use_newest_result(self, wait: Wait, now: float) -> bool:
         """Return whether a new wait uses the newest result instead of a first poll of its own."""
         return now - self.result_at < wait.policy.initial or now < self.not_before
 
@@ -165,8 +165,8 @@ class WorkspaceGroup(_Pollable):
         list_threshold: Least number of targets for which the list is polled.
         check: Checks the list against single polls, None for no checks.
         targets: Its targets; the first is the next to be checked.
-        first: The target that decides when the list is polled next.
-        missed: Whether all targets must be planned anew after the result is shown, as a target
+        due_target: The target that decides when the list is polled next.
+        must_replan: Whether all targets must be planned anew after the result is shown, as a target
             joined or became due meanwhile.
         singly_until: Until when all targets are polled singly.
         held_until: When the list may be polled again after a 429.
@@ -177,8 +177,8 @@ class WorkspaceGroup(_Pollable):
     list_threshold: float
     check: ListCheck | None = None
     targets: dict[PollTarget, None] = field(factory=dict, init=False)
-    first: PollTarget | None = field(default=None, init=False)
-    missed: bool = field(default=False, init=False)
+    due_target: PollTarget | None = field(default=None, init=False)
+    must_replan: bool = field(default=False, init=False)
     singly_until: float = field(default=-math.inf, init=False)
     held_until: float = field(default=-math.inf, init=False)
     _requested: list[PollTarget] = field(factory=list, init=False)  # for the poll under way
@@ -191,7 +191,7 @@ class WorkspaceGroup(_Pollable):
         self.targets[target] = None
         target.group = self
         if self.stage == SHOWN:  # too late for the result being shown
-            self.missed = True
+            self.must_replan = True
 
     def is_listed(self, now: float) -> bool:
         """Return whether the targets are polled by their workspace's list, not singly."""
@@ -237,8 +237,8 @@ class WorkspaceGroup(_Pollable):
         """Mark the result as seen by all waits; return the targets to plan anew."""
         if self.stage == SHOWN:
             self.stage = IDLE
-        targets = list(self.targets) if self.missed else self._unserved
-        self.missed, self._unserved = False, []
+        targets = list(self.targets) if self.must_replan else self._unserved
+        self.must_replan, self._unserved = False, []
         return targets
 
     def _judge(self, result: GroupResult, now: float) -> str | None:
@@ -249,7 +249,9 @@ class WorkspaceGroup(_Pollable):
             self._refusals += 1
             if self._refusals < REFUSALS:
                 self.held_until = now + result.refused_for
-                return self._news(f"are not polled for {result.refused_for:.3g} s: {reason}")
+                return self._text_if_changed(
+                    f"are not polled for {result.refused_for:.3g} s: {reason}"
+                )
         elif reason is None and self.list_threshold > 1 and result.size > HEAVY * max(served, 1):
             reason = f"the list has {result.size} bytes, too many for {served} batches"
         self._refusals = 0
@@ -257,10 +259,10 @@ class WorkspaceGroup(_Pollable):
             self.poll_singly(now)
         reason = reason or result.gave_up
         if reason is None:
-            return self._news("are polled as a group")
-        return self._news(f"are polled singly for {SINGLY_SECONDS:g} s: {reason}")
+            return self._text_if_changed("are polled as a group")
+        return self._text_if_changed(f"are polled singly for {SINGLY_SECONDS:g} s: {reason}")
 
-    def _news(self, text: str) -> str | None:
+    def _text_if_changed(self, text: str) -> str | None:
         told, self._told = self._told, text
         where = f"workspace {self.name}" if self.name else "unknown workspaces"
         return None if text == told else f"batches of {where} ({len(self.targets)}) {text}"

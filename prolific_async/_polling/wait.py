@@ -10,9 +10,9 @@ from attrs import define, field
 
 from prolific_async._http.retry import capped_retry_after, may_poll_again, pauses
 from prolific_async._logging import log as _log
-from prolific_async._messages import brief
-from prolific_async._polling.kept_errors import summary
+from prolific_async._polling.error_summaries import summary
 from prolific_async._polling.kinds import BATCH_VERDICT, complete_wait_error, id_of, named
+from prolific_async._service_text import brief
 from prolific_async.errors import (
     NotFoundError,
     ProlificError,
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 _KEPT_EVENTS = 20
 _EARLY = 0.001  # seconds by which a loop's timers may be early, as uvloop's are
 
-_Poll: TypeAlias = tuple["WaitStatus | None", float]  # status before it, seconds since the start
+_PollContext: TypeAlias = tuple[
+    "WaitStatus | None", float
+]  # status before it, seconds since the start
 
 
 @define(eq=False, repr=False, weakref_slot=False, kw_only=True)
@@ -49,7 +51,7 @@ class Wait:
         retry: Pauses after failures, and the cap of ``Retry-After``.
         listeners: Called with its events, None for no listeners.
         verdict: What the target's statuses mean.
-        found_by: Until when a 404 counts as pending, as the target was created only just now.
+        not_found_until: Until when a 404 counts as pending, as the target was made only just now.
         random: Returns a number from 0 to 1, the share of the largest jitter.
         due: When the wait needs its next poll, inf for no more.
         deadline: When to call ``expire``, inf for never.
@@ -68,7 +70,7 @@ class Wait:
     retry: RetryPolicy
     listeners: WaitListeners | None = None
     verdict: Verdict = BATCH_VERDICT
-    found_by: float = -math.inf
+    not_found_until: float = -math.inf
     random: Callable[[], float] = random.random
     due: float = field(init=False)
     deadline: float = field(init=False)
@@ -82,7 +84,7 @@ class Wait:
     _failures: int = field(default=0, init=False)
     _pauses: Iterator[float] | None = field(default=None, init=False)
     _uninitialised_since: float = field(default=math.inf, init=False)
-    _ending: _Poll | None = field(default=None, init=False)  # poll that showed an end status
+    _ending: _PollContext | None = field(default=None, init=False)  # poll that showed an end status
     _events: list[Event] | None = field(default=None, init=False)
     _known: tuple[WaitStatus | None, ...] = field(init=False)  # statuses that need no warning
 
@@ -170,7 +172,9 @@ class Wait:
             _log.warning("%s shows %s, which counts as pending", named(self.key), shown)
         self._plan_poll(poll, now, last=shared is not None and self.time.replaces_last_poll(shared))
 
-    def _take_end(self, poll: _Poll, result: PollResult, now: float, *, is_ready: bool) -> None:
+    def _take_end(
+        self, poll: _PollContext, result: PollResult, now: float, *, is_ready: bool
+    ) -> None:
         """End the wait, or ask for a poll that reads the object if this poll did not read it."""
         value = result.value
         job = value if result.job is None else result.job
@@ -183,7 +187,7 @@ class Wait:
             self.needs_object = True
             self.due = now
 
-    def _follow_up(self, ending: _Poll, result: PollResult, now: float) -> None:
+    def _follow_up(self, ending: _PollContext, result: PollResult, now: float) -> None:
         """Take in the result of the poll that read the object after ``ending`` showed an end."""
         self._ending = None
         verdict, value, shown = self.verdict, result.value, self._status
@@ -197,8 +201,10 @@ class Wait:
             if self.outcome is None:  # a callback may have ended the wait
                 self._take_in(result, now)
 
-    def _fail_poll(self, poll: _Poll, error: ProlificError, now: float, *, shared: bool) -> None:
-        early = isinstance(error, NotFoundError) and now < self.found_by
+    def _fail_poll(
+        self, poll: _PollContext, error: ProlificError, now: float, *, shared: bool
+    ) -> None:
+        early = isinstance(error, NotFoundError) and now < self.not_found_until
         if shared and self.time.polls_left == math.inf and (early or may_poll_again(error)):
             self._emit(poll, None if self.due == math.inf else max(self.due - now, 0.0), error)
             return
@@ -216,7 +222,7 @@ class Wait:
 
     def _plan_poll(
         self,
-        poll: _Poll,
+        poll: _PollContext,
         now: float,
         error: ProlificError | None = None,
         pause: float = 0.0,
@@ -231,7 +237,7 @@ class Wait:
             self._count_down(poll, now, error, floor)
             return
         if gap < policy.maximum:
-            self._gap = policy.following(gap)
+            self._gap = policy.next_gap(gap)
         gap = policy.jittered(gap, self.random())
         if not gap >= 0:
             raise ValueError(f"{type(policy).__name__}.jittered must return 0 s or more: {gap!r}")
@@ -246,7 +252,7 @@ class Wait:
             self._emit(poll, due - now, error)
 
     def _count_down(
-        self, poll: _Poll, now: float, error: ProlificError | None, floor: float
+        self, poll: _PollContext, now: float, error: ProlificError | None, floor: float
     ) -> None:
         """Use up one of ``polls_left``; plan the next poll without a gap, or time out."""
         self.time = self.time.after_poll()
@@ -259,7 +265,7 @@ class Wait:
 
     def _emit(
         self,
-        poll: _Poll,
+        poll: _PollContext,
         next_in: float | None,
         error: ProlificError | None = None,
         *,
@@ -280,16 +286,16 @@ class Wait:
             self.listeners.tell(event)
         return event
 
-    def _end(self, poll: _Poll, outcome: object, cause: ProlificError | None = None) -> None:
+    def _end(self, poll: _PollContext, outcome: object, cause: ProlificError | None = None) -> None:
         self._set(outcome, cause, self._emit(poll, None, cause, later=True))
 
-    def _set(self, outcome: object, cause: Exception | None, news: Event | None) -> None:
+    def _set(self, outcome: object, cause: Exception | None, event: Event | None) -> None:
         if self.outcome is None:  # a callback may have ended the wait already
             self.due, self.outcome = math.inf, outcome
             if isinstance(outcome, WaitError):
                 complete_wait_error(outcome, self.key, self._events or (), cause)
-        if news is not None and self.listeners is not None:
-            self.listeners.tell(news)
+        if event is not None and self.listeners is not None:
+            self.listeners.tell(event)
 
     def _time_out(self, now: float) -> None:
         newest = self._events[-1][-1] if self._events else None

@@ -9,7 +9,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
-from prolific_async._json.slices import TimeSlices
+from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._polling.deadline import Deadline
 from prolific_async._polling.kinds import BATCH_VERDICT, TargetKey
 from prolific_async._polling.wait import Wait
@@ -231,7 +231,7 @@ class WaitMethods(Generic[T]):
             policy=policy,
             retry=self._retry,
             verdict=awaited.verdict,
-            found_by=-math.inf if made_at is None else made_at + policy.not_found_grace,
+            not_found_until=-math.inf if made_at is None else made_at + policy.not_found_grace,
         )
 
     def _deadline(self, rules: WaitRules) -> Deadline:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._json.slices import TimeSlices
+from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._polling.sliced_work import CHUNK
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class WaitRunner:
             poller = self._current_poller()
             poller.close(reason)
             try:
-                await poller.settled()
+                await poller.until_idle()
             finally:
                 self._poller = None  # a later wait needs a new one, which a closed client refuses
 

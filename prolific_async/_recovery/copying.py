@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from prolific_async._recovery.copy_search import CopySearch
+from prolific_async._recovery.batch_search import BatchSearch
 from prolific_async._recovery.duplicate import Duplicator
-from prolific_async._recovery.named_copies import NamedCopies, SourceCopies
+from prolific_async._recovery.get_or_duplicate import NamedCopies, SourceCopies
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from prolific_async._api.batches import BatchesAPI
     from prolific_async._recovery.duplicate import PendingDuplicates
-    from prolific_async._recovery.shared_calls import SharedCalls
+    from prolific_async._recovery.single_flight import SingleFlight
     from prolific_async.models import Batch, Copies
     from prolific_async.policies import PollPolicy, RetryPolicy
 
@@ -41,14 +41,14 @@ class Copying:
         self,
         api: BatchesAPI,
         pending: PendingDuplicates,
-        attempts: SharedCalls[tuple[str, str], Batch],
+        attempts: SingleFlight[tuple[str, str], Batch],
         *,
         retry: RetryPolicy,
         poll: PollPolicy,
         sleep: Callable[[float], Awaitable[object]],
     ) -> None:
         self._attempts = attempts
-        self._search = CopySearch(api)
+        self._search = BatchSearch(api)
         self._duplicator = Duplicator(api, self._search, pending, retry=retry, sleep=sleep)
         self._named_copies = NamedCopies(
             api, self._search, self._duplicator, pending, retry=retry, poll=poll, sleep=sleep

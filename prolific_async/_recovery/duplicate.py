@@ -18,7 +18,7 @@ from attrs import define
 
 from prolific_async._http.retry import may_get_again, may_have_run, may_poll_again, pauses
 from prolific_async._logging import log as _log
-from prolific_async._recovery.copy_search import CallStart, copies_of
+from prolific_async._recovery.batch_search import CallStart, copies_of
 from prolific_async._recovery.unknown_outcome import call_of, unknown_outcome
 from prolific_async.errors import ProlificError
 from prolific_async.models import Copies
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from prolific_async._api.batches import BatchesAPI
-    from prolific_async._recovery.copy_search import CopySearch, Found
+    from prolific_async._recovery.batch_search import BatchSearch, Found
     from prolific_async.models import Batch
     from prolific_async.policies import RetryPolicy
 
@@ -66,7 +66,7 @@ class PendingDuplicates:
     """A client's calls that make batches, under way or lost, and the copies that they returned.
 
     Attributes:
-        copies: When each copy was returned, in loop time, by its id; old ones are forgotten.
+        returned_at: When each copy was returned, in loop time, by its id; old ones are forgotten.
 
     """
 
@@ -74,7 +74,7 @@ class PendingDuplicates:
         self._open: set[PendingDuplicate] = set()
         # OrderedDict, as finding the first key of a dict is slow after many deletions.
         self._lost: OrderedDict[PendingDuplicate, float] = OrderedDict()
-        self.copies: OrderedDict[str, float] = OrderedDict()
+        self.returned_at: OrderedDict[str, float] = OrderedDict()
         self._names: dict[str | None, int] = {}  # number of open and lost calls, by name
         self._cleanup_at = -math.inf
 
@@ -92,7 +92,7 @@ class PendingDuplicates:
         """End a call; remember its copy, or that it is lost if there may be a copy."""
         self._open.remove(pending)
         if pending.copy is not None:
-            self.copies[pending.copy] = now
+            self.returned_at[pending.copy] = now
         elif pending.may_have_run:
             self._lost[pending] = now
             return
@@ -100,7 +100,7 @@ class PendingDuplicates:
 
     def is_taken(self, batch_id: str) -> bool:
         """Return whether a batch was returned as a copy not long ago."""
-        return batch_id in self.copies
+        return batch_id in self.returned_at
 
     def is_only_call_for_name(self, pending: PendingDuplicate) -> bool:
         """Return whether no other call of this client can have made a copy with the same name.
@@ -132,7 +132,7 @@ class PendingDuplicates:
         """Forget copies and lost calls that are too old to matter to any open call."""
         self._cleanup_at = now + _CLEANUP
         horizon = min(pending.began for pending in self._open) - _REMEMBERED
-        _forget(self.copies, horizon)
+        _forget(self.returned_at, horizon)
         for lost in _forget(self._lost, horizon):
             self._drop_name(lost)
 
@@ -161,7 +161,7 @@ class Duplicator:
     def __init__(
         self,
         api: BatchesAPI,
-        search: CopySearch,
+        search: BatchSearch,
         pending: PendingDuplicates,
         *,
         retry: RetryPolicy,

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
-from prolific_async._json.slices import TimeSlices
+from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._sources import recognition
 from prolific_async._sources.cells import place
 from prolific_async._sources.items import END, Items

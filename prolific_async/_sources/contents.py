@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
-from prolific_async._sources.guarded_file import GuardedFile
+from prolific_async._sources.threaded_file import ThreadedFile
 
 PIECE = 256 * 1024
 """Bytes that are read, processed, written and sent at once.
@@ -84,7 +84,7 @@ class Spool:
 
     def __init__(self) -> None:
         self.size = 0
-        self._file = GuardedFile(_temporary_file)
+        self._file = ThreadedFile(_temporary_file)
         self._pieces: list[bytes] = []
         self._in_memory = 0
         self._whole = b""
@@ -131,7 +131,7 @@ class FileContent:
     def __init__(self, path: str) -> None:
         self.path = path
         self.size = 0
-        self._file = GuardedFile(lambda: _regular_file(path))
+        self._file = ThreadedFile(lambda: _regular_file(path))
         self._original: tuple[int, ...] = ()
 
     async def open(self) -> None:

@@ -14,7 +14,7 @@ from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
 
-from prolific_async._json.slices import TimeSlices
+from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import EXACT, check_name
 from prolific_async._sources.contents import PIECE, Spool

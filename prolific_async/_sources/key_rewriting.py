@@ -6,20 +6,20 @@ import json
 from collections.abc import Iterable
 from itertools import chain
 
-from prolific_async._json.slices import TimeSlices
-from prolific_async._messages import brief
+from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._row_key import META_ROW_KEY
-from prolific_async._sources import csv_records
+from prolific_async._service_text import brief
+from prolific_async._sources import csv_splitter
 from prolific_async._sources.cells import place
 from prolific_async._sources.contents import PIECE, Content, Spool
-from prolific_async._sources.csv_records import (
+from prolific_async._sources.csv_splitter import (
     CsvRecordSplitter,
     column_names,
     quoted,
     raw_cells,
     unquoted,
 )
-from prolific_async._sources.file_names import Format
+from prolific_async._sources.formats import Format
 from prolific_async._sources.row_keys import RowKey, reserved_column_message
 from prolific_async._sources.text_checks import Utf8Check
 
@@ -89,7 +89,7 @@ class KeyedJsonLines:
 
         """
         *lines, self._rest = (self._rest + piece).split(b"\n")
-        limit = csv_records.MAX_RECORD_BYTES
+        limit = csv_splitter.MAX_RECORD_BYTES
         if len(self._rest) > limit:
             raise ValueError(f"{place(self.count)}: longer than {limit} bytes")
         return (self._line(line) for line in lines if line.strip())

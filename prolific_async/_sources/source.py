@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from prolific_async._json.slices import TimeSlices
-from prolific_async._messages import brief
-from prolific_async._sources import file_names, recognition, row_keys, text_checks
+from prolific_async._json.long_bodies import TimeSlices
+from prolific_async._service_text import brief
+from prolific_async._sources import formats, recognition, row_keys, text_checks
 from prolific_async._sources.contents import PIECE, BytesContent, Content, FileContent, Spool, flat
 from prolific_async._sources.csv_rows import CsvRows
-from prolific_async._sources.file_names import Format
+from prolific_async._sources.formats import Format
 from prolific_async._sources.items import END, Items
 from prolific_async._sources.json_rows import JsonRows
 from prolific_async._sources.key_rewriting import write_with_keys
@@ -76,7 +76,7 @@ class Source:
             recognition.check_iterable(given)
         elif filename is None:
             raise ValueError(_NAME_NEEDED)
-        if self._filename is None or file_names.format_of(self._filename) is not Format.ZIP:
+        if self._filename is None or formats.format_of(self._filename) is not Format.ZIP:
             return
         if key is not None:
             raise ValueError("key needs rows or a file of text: a .zip is sent as it is")
@@ -126,9 +126,9 @@ class Source:
                 encoding is wrong; or the source has no row.
 
         """
-        for_rows = file_names.ROWS[generation]
+        for_rows = formats.ROWS[generation]
         name = f"rows{for_rows}" if self._filename is None else self._filename
-        kind = file_names.check_generation(name, generation)
+        kind = formats.check_generation(name, generation)
         if self._items is not None and kind is not for_rows:
             raise ValueError(
                 f"rows for this dataset are sent as rows{for_rows}, not as {brief(repr(name))}"
@@ -238,7 +238,7 @@ class Source:
 def _name_of(given: object, path: str) -> str:
     name = Path(path).name
     try:
-        file_names.format_of(name)
+        formats.format_of(name)
     except ValueError as error:
         advice = "; text is taken for the path of a file" if isinstance(given, str) else ""
         raise ValueError(f"{error}{advice}") from None

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from prolific_async.batches import Batches
-from prolific_async.cli import batch_answers, batch_contents, batch_exports, wait
+from prolific_async.cli import batch_answers, batch_editing, batch_exports, wait
 from prolific_async.cli.batch_output import print_batch, print_batches
 from prolific_async.cli.command_runner import run_command
 from prolific_async.cli.exit_codes import EXIT_CODES_HELP, ExitCode, worst_exit_code
@@ -190,10 +190,10 @@ def show(batch_id: BatchId, *, as_json: AsJson = False, url: Url = None) -> None
     run_command(work())
 
 
-app.command(cls=Command)(batch_contents.create)
-app.command(cls=Command)(batch_contents.update)
-app.command(cls=Command, epilog=EXIT_CODES_HELP)(batch_contents.sync)
-app.command(cls=Command)(batch_contents.preview)
+app.command(cls=Command)(batch_editing.create)
+app.command(cls=Command)(batch_editing.update)
+app.command(cls=Command, epilog=EXIT_CODES_HELP)(batch_editing.sync)
+app.command(cls=Command)(batch_editing.preview)
 app.command(cls=Command, epilog=EXIT_CODES_HELP)(wait.wait)
 app.command(cls=Command)(batch_answers.responses)
 app.command(cls=Command)(batch_answers.report)

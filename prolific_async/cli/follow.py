@@ -56,4 +56,4 @@ async def follow(
             gap = poll.initial
         took = loop.time() - began
         await asyncio.sleep(max(poll.jittered(gap, random.random()), took, asked))  # noqa: S311 - no secret
-        gap = poll.following(gap)
+        gap = poll.next_gap(gap)

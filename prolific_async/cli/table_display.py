@@ -113,8 +113,8 @@ class TableDisplay(WaitDisplay):
             yield
             self._is_whole = True
 
-    def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
-        for item in news:
+    def _show(self, changes: Iterable[StatusEvent | WaitEnd]) -> None:
+        for item in changes:
             row = self._rows.setdefault(item.id, _Row(item.id))
             if isinstance(item, StatusEvent):
                 row.add_event(item, time.monotonic())

@@ -29,8 +29,8 @@ class TextDisplay(WaitDisplay):
     _names: Mapping[str, str] = field(factory=dict)
     _reported: set[type[ProlificError]] = field(factory=set, init=False)
 
-    def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
-        for item in news:
+    def _show(self, changes: Iterable[StatusEvent | WaitEnd]) -> None:
+        for item in changes:
             name = self._names.get(item.id, item.id)
             if isinstance(item, StatusEvent):
                 if item.status != item.previous:
@@ -59,8 +59,8 @@ class JsonDisplay(WaitDisplay):
 
     _newest: dict[str, StatusEvent] = field(factory=dict, init=False)
 
-    def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
-        for item in news:
+    def _show(self, changes: Iterable[StatusEvent | WaitEnd]) -> None:
+        for item in changes:
             if isinstance(item, StatusEvent):
                 self._newest[item.id] = item
                 print_json(_poll_document(self._kind, item))

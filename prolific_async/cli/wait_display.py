@@ -56,20 +56,20 @@ def outcome_words(outcome: object) -> str:
 class WaitDisplay(Display):
     """Collects the events and ends of waits, and writes them ten times a second."""
 
-    _news: list[StatusEvent | WaitEnd] = field(factory=list, init=False)
+    _changes: list[StatusEvent | WaitEnd] = field(factory=list, init=False)
 
     def add_event(self, event: StatusEvent) -> None:
         """Add a poll; to be passed as ``on_event``."""
-        self._news.append(event)
+        self._changes.append(event)
 
     def add_end(self, awaited_id: str, outcome: Batch | Dataset | WaitError) -> None:
         """Add the end of a wait."""
-        self._news.append(WaitEnd(awaited_id, outcome))
+        self._changes.append(WaitEnd(awaited_id, outcome))
 
     def _draw(self) -> None:
-        news, self._news = self._news, []
-        self._show(news)
+        changes, self._changes = self._changes, []
+        self._show(changes)
 
     @abstractmethod
-    def _show(self, news: Iterable[StatusEvent | WaitEnd]) -> None:
+    def _show(self, changes: Iterable[StatusEvent | WaitEnd]) -> None:
         """Write the events and ends since the last call, perhaps none."""

@@ -193,7 +193,7 @@ class Database:
                 if gap == _PAUSES.initial:
                     _log.warning("%s; repeating for %g s", error, self._patience)
             await asyncio.sleep(gap)
-            gap = _PAUSES.following(gap)
+            gap = _PAUSES.next_gap(gap)
 
     async def attempt(
         self, function: Callable[[DBOSClient], T], *, within: float | None = None

@@ -167,7 +167,7 @@ class OrderSteps:
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._next_pause)
-        self._next_pause = self._pauses.following(self._next_pause)
+        self._next_pause = self._pauses.next_gap(self._next_pause)
 
     async def _set_up(self, copy_id: str) -> bool:
         """Set the copy up unless its status shows a setup; return False if this is not sure."""

@@ -139,8 +139,8 @@ def instrument(client: Client, *, tracer_provider: trace.TracerProvider | None =
     if tracing is None:
         tracer = trace.get_tracer("prolific_async", __version__, tracer_provider)
         tracing = _INSTRUMENTED[client] = _Tracing(tracer_provider, tracer)
-        if client.batches.shared not in _TRACED_WAITS:  # views share their waits
-            _TRACED_WAITS.add(client.batches.shared)
+        if client.batches.state not in _TRACED_WAITS:  # views share their waits
+            _TRACED_WAITS.add(client.batches.state)
             client.batches.add_wait_observer(partial(tracing.observe_wait, "batch"))
             observe_other_waits(client.batches, tracing.observe_wait)
         # On the resources, since the methods of batches and datasets call those of the resources.

@@ -12,13 +12,13 @@ from prolific_async import StatusEvent, WaitError
 from prolific_async.extensions import log
 
 
-def record(span: trace.Span, news: object) -> None:
+def record(span: trace.Span, event: object) -> None:
     """Record a wait's poll as an event of its span, or end the span with the wait's outcome."""
-    match news:
+    match event:
         case StatusEvent():
-            _add_poll(span, news)
+            _add_poll(span, event)
         case WaitError():
-            _end_failed(span, news)
+            _end_failed(span, event)
         case None:
             _end_left(span)
         case _:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from prolific_async._api import batches as api
 from prolific_async._api.path_segments import path_segment
-from prolific_async._http.request import Poll, Request
+from prolific_async._http.request import PollTiming, Request
 from prolific_async._http.retry import did_not_run, may_get_again
 from prolific_async._validation import identifier
 from prolific_async.errors import DecodeError
@@ -231,15 +231,20 @@ class SentCalls:
 
     def __init__(self, response: Any = None) -> None:
         self.response = response
-        self.calls: list[tuple[Request, Poll | None, Any, bool]] = []
+        self.calls: list[tuple[Request, PollTiming | None, Any, bool]] = []
 
     async def send(
-        self, request: Request, poll: Poll | None = None, again: Any = None, *, raw: bool = False
+        self,
+        request: Request,
+        poll: PollTiming | None = None,
+        again: Any = None,
+        *,
+        raw: bool = False,
     ) -> Any:
         self.calls.append((request, poll, again, raw))
         return self.response
 
-    stream = pause = None
+    stream = sleep = None
 
 
 def calls_to(transport: SentCalls) -> api.BatchesAPI:
@@ -252,7 +257,7 @@ def response(data: Any, date: str | None = None) -> SimpleNamespace:
 
 
 def test_a_get_is_sent_again_and_a_poll_is_not() -> None:
-    transport, poll = SentCalls("answer"), Poll()
+    transport, poll = SentCalls("answer"), PollTiming()
     calls = calls_to(transport)
     for call in (calls.get, calls.get_status):
         assert asyncio.run(call("b-1")) == "answer"
@@ -288,7 +293,7 @@ def test_a_post_is_sent_with_what_was_given() -> None:
 
 
 def test_the_body_of_a_list_is_polled_undecoded() -> None:
-    transport, poll = SentCalls(response(b"[]")), Poll()
+    transport, poll = SentCalls(response(b"[]")), PollTiming()
     assert asyncio.run(calls_to(transport).list_body("w-1", poll)) == b"[]"
     assert transport.calls == [(api.list_batches("w-1", prefix="/gateway"), poll, None, True)]
 

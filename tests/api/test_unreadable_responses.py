@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 from prolific_async import DecodeError
-from prolific_async._api import batch_contents, batches, datasets, exports
+from prolific_async._api import batch_editing, batches, datasets, exports
 from prolific_async._http.request import Request
 
 SCHEMA: dict[str, Any] = {"strict": True, "fields": {}}
 OF_BATCHES = [
     batches.get_batch("b-1"),
-    batch_contents.create_batch("w-1", {"name": "n"}),
-    batch_contents.update_batch("b-1", {"name": "n"}),
+    batch_editing.create_batch("w-1", {"name": "n"}),
+    batch_editing.update_batch("b-1", {"name": "n"}),
 ]
-OF_SYNCS = [batch_contents.sync_batch("b-1"), batch_contents.get_batch_sync("b-1", "s-1")]
-OF_IDS = [batch_contents.list_task_ids("b-1"), batch_contents.list_task_group_ids("b-1")]
+OF_SYNCS = [batch_editing.sync_batch("b-1"), batch_editing.get_batch_sync("b-1", "s-1")]
+OF_IDS = [batch_editing.list_task_ids("b-1"), batch_editing.list_task_group_ids("b-1")]
 OF_DATASETS = [
     datasets.create_dataset("w-1", name="n"),
     datasets.get_dataset("d-1"),

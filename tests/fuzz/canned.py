@@ -17,10 +17,10 @@ from prolific_async import (
     ProlificError,
     RetryPolicy,
 )
-from prolific_async._client_state import ClientState
 from prolific_async._http import responses
 from prolific_async._http.credentials import Token
 from prolific_async._json.decoding import decode
+from prolific_async._resources.client_state import ClientState
 from prolific_async.batches import Batches
 from tests.streams import Stream
 from tests.virtual_time import VirtualLoop
@@ -52,7 +52,7 @@ class Canned:
     prefix = ""
     request_timeout = 30.0
     retry = AT_ONCE
-    pause = staticmethod(asyncio.sleep)
+    sleep = staticmethod(asyncio.sleep)
 
     def __init__(self, answers: Iterator[bytes], status: int = 200) -> None:
         self.asked: list[Request] = []

@@ -164,7 +164,7 @@ def part(data: bytes) -> None:
         return  # aiohttp refuses it
     for version in (_Version(), _Version('"v1"', 100, 50), _Version(None, 100, 50)):
         try:
-            after = version.following(_GET, status, headers)
+            after = version.version_of_response(_GET, status, headers)
         except (DecodeError, _RestartDownload) as error:
             check_told(error)
             continue

@@ -161,10 +161,10 @@ async def test_nothing_is_written_to_a_socket_with_unread_data() -> None:
         body = Body(b"{}")
         with pytest.raises(ConnectionError):
             await body.write_with_length(writer, 2)
-        assert (writer.written, body.begun) == ([], False)
+        assert (writer.written, body.may_have_been_sent) == ([], False)
         ours.recv(1)
         await body.write_with_length(writer, 2)
-        assert (writer.written, body.begun) == ([b"{}"], True)
+        assert (writer.written, body.may_have_been_sent) == ([b"{}"], True)
 
 
 async def test_a_socket_with_the_number_of_an_earlier_one_is_asked_itself() -> None:
@@ -181,7 +181,7 @@ async def test_a_socket_with_the_number_of_an_earlier_one_is_asked_itself() -> N
                     await body.write_with_length(writer, 2)
             else:
                 await body.write_with_length(writer, 2)
-            assert body.begun is not bool(said)
+            assert body.may_have_been_sent is not bool(said)
     assert len(numbers) == 1
 
 

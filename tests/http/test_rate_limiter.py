@@ -963,8 +963,8 @@ def test_ready_requests_depart_at_the_rate_and_all_at_the_close(limit: float | N
         gone: list[float] = []
 
         async def go() -> None:
-            if not rate_limiter.may_depart(now()):
-                await rate_limiter.wait_to_depart()
+            if not rate_limiter.may_send(now()):
+                await rate_limiter.wait_to_send()
             gone.append(now())
 
         tasks = [asyncio.ensure_future(go()) for _ in range(100)]
@@ -986,13 +986,13 @@ def test_a_request_may_depart_at_once_unless_others_wait() -> None:
     async def main() -> None:
         rate_limiter = RateLimiter()
         await take_many(rate_limiter, 40)
-        assert rate_limiter.may_depart(now())
+        assert rate_limiter.may_send(now())
         rate_limiter.slow_down(now(), now())
-        assert [rate_limiter.may_depart(now()) for _ in range(5)] == [True] * 4 + [False]
+        assert [rate_limiter.may_send(now()) for _ in range(5)] == [True] * 4 + [False]
         began = now()
-        waiting = [asyncio.ensure_future(rate_limiter.wait_to_depart()) for _ in range(20)]
+        waiting = [asyncio.ensure_future(rate_limiter.wait_to_send()) for _ in range(20)]
         await asyncio.sleep(0)
-        assert not rate_limiter.may_depart(now() + 10)
+        assert not rate_limiter.may_send(now() + 10)
         await asyncio.gather(*waiting)
         assert now() - began == pytest.approx(1, abs=0.1)
         nothing_armed()

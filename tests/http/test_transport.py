@@ -28,7 +28,7 @@ from prolific_async import (
 )
 from prolific_async._api import batches as api
 from prolific_async._http.base_url import is_loopback, proxy_for
-from prolific_async._http.request import Poll
+from prolific_async._http.request import PollTiming
 from tests.http.raw import REQUEST, TOKEN, failure, plain, serving, transport
 from tests.virtual_time import LoopbackLoop, run
 
@@ -277,7 +277,7 @@ async def test_a_call_may_have_a_shorter_time_limit(within: float, allowed: floa
     async with serving(silent) as (url, _):
         sender = transport(url, request_timeout=0.1)
         with pytest.raises(RequestTimeoutError, match=f"{allowed:g} s were allowed"):
-            await sender.send(REQUEST, Poll(within=within))
+            await sender.send(REQUEST, PollTiming(time_limit=within))
         await sender.close()
 
 
@@ -358,8 +358,8 @@ async def test_a_paused_poll_leaves_the_only_connection_to_calls() -> None:
     async with serving(answer) as (url, heads):
         sender = transport(url, max_connections=1)
         with pytest.raises(RateLimitedError):
-            await sender.send(REQUEST, Poll())
-        poll = asyncio.create_task(sender.send(REQUEST, Poll()))
+            await sender.send(REQUEST, PollTiming())
+        poll = asyncio.create_task(sender.send(REQUEST, PollTiming()))
         await asyncio.sleep(0)
         assert (await asyncio.wait_for(sender.send(REQUEST), 5)).data == {}
         assert len(heads) == 2

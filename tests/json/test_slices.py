@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from prolific_async._json import slices as turning
-from prolific_async._json.slices import TimeSlices, decode_text, hashes
+from prolific_async._json.long_bodies import TimeSlices, decode_text, hashes
 
 
 async def test_other_tasks_run_between_slices(monkeypatch: pytest.MonkeyPatch) -> None:

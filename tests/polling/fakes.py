@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy
 from prolific_async._polling.deadline import Deadline
+from prolific_async._polling.known_workspaces import KnownWorkspaces
 from prolific_async._polling.poll_results import GroupResult, PollResult, failed_poll
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait import Wait
 from prolific_async._polling.wait_listeners import WaitListeners
-from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import (
     ConfigurationError,
     ConnectionLostError,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container
 
     from prolific_async import Batch, StatusEvent
-    from prolific_async._http.request import Poll
+    from prolific_async._http.request import PollTiming
 
 START = 1000.0  # where the virtual clock begins; all times in these tests count from there
 
@@ -39,7 +39,7 @@ LOST = TransportError("GET", "/x", "lost")
 CLOSED = ConfigurationError("closed")
 
 
-def note_sent(poll: Poll) -> None:
+def note_sent(poll: PollTiming) -> None:
     """Do what the transport does when it sends a request of a poll."""
     if poll.sent_at is None:
         poll.sent_at = asyncio.get_running_loop().time()
@@ -67,7 +67,7 @@ def real_wait(
         listeners=None if on_event is None else WaitListeners(key, on_event),
         policy=poll,
         retry=retry,
-        found_by=-math.inf if made_at is None else made_at + poll.not_found_grace,
+        not_found_until=-math.inf if made_at is None else made_at + poll.not_found_grace,
         **more,
     )
 
@@ -135,7 +135,7 @@ class FakeWait(Wait):
         self.ended, self.ended_at = how, round(now - START, 6)
 
 
-class KnownWorkspaces(Workspaces):
+class SetWorkspaces(KnownWorkspaces):
     """Workspaces that a test sets."""
 
     def __init__(self, group_of: Callable[[str], str | None]) -> None:
@@ -179,7 +179,7 @@ class Service:
         self.most = 0
         source: Any = self
         self.poller = Poller(
-            source, KnownWorkspaces(group_of), list_threshold=list_threshold, at_once=at_once
+            source, SetWorkspaces(group_of), list_threshold=list_threshold, at_once=at_once
         )
         self.scheduler = self.poller._scheduler
         self.scheduler.groups.have_checks = checks_lists
@@ -194,17 +194,17 @@ class Service:
     def forget(self, workspace_id: str | None) -> None:
         self.forgotten.append(workspace_id)
 
-    async def get(self, key: str, poll: Poll) -> Batch:
+    async def get(self, key: str, poll: PollTiming) -> Batch:
         result = raised(await self.poll(key, True, partial(note_sent, poll)))  # noqa: FBT003
         return result.value or samples.batch(str(result.status))
 
-    async def get_status(self, key: str, poll: Poll) -> Any:
+    async def get_status(self, key: str, poll: PollTiming) -> Any:
         return raised(await self.poll(key, False, partial(note_sent, poll))).status  # noqa: FBT003
 
     async def poll_list(
-        self, name: str | None, keys: list[str], wanted: Container[str], poll: Poll
+        self, name: str | None, keys: list[str], wanted: Container[str], poll: PollTiming
     ) -> GroupResult:
-        return await self.poll_group(name, keys, wanted, poll.within, partial(note_sent, poll))
+        return await self.poll_group(name, keys, wanted, poll.time_limit, partial(note_sent, poll))
 
     async def poll(self, key: str, whole: bool, sent: Callable[[], object]) -> PollResult:  # noqa: FBT001
         if self.held:
@@ -268,7 +268,7 @@ async def nothing_left(poller: Poller) -> None:
     wrong = WRONG.copy()
     WRONG.clear()
     assert wrong == []
-    await poller.settled()
+    await poller.until_idle()
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     scheduler = poller._scheduler

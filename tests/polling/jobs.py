@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from prolific_async import DatasetStatus, JobStatus, PollPolicy, RetryPolicy, _validation
-from prolific_async._client_state import ClientState
 from prolific_async._http.rate_limiter import RateLimiter
 from prolific_async._http.request import Request
 from prolific_async._json.converter import JsonModel
 from prolific_async._polling.kinds import Kind, Verdict
 from prolific_async._polling.wait_methods import Awaited, WaitMethods
+from prolific_async._resources.client_state import ClientState
 from prolific_async.errors import (
     JobFailedError,
     NothingUploadedError,
@@ -30,7 +30,7 @@ from tests.polling.fakes import clock, note_sent
 
 if TYPE_CHECKING:
     from prolific_async import StatusEvent
-    from prolific_async._http.request import Poll
+    from prolific_async._http.request import PollTiming
     from prolific_async._polling.kinds import ErrorArgs, TargetKey
 
 EVERY_SECOND = PollPolicy(initial=1, maximum=1, factor=1, jitter=0, timeout=100)
@@ -175,11 +175,11 @@ class Network:
     def check_usable(self) -> None:
         pass
 
-    async def pause(self, _seconds: float) -> None:
+    async def sleep(self, _seconds: float) -> None:
         raise AssertionError("a poll is sent once")
 
     async def send(
-        self, request: Request, poll: Poll, again: object = None, *, raw: bool = False
+        self, request: Request, poll: PollTiming, again: object = None, *, raw: bool = False
     ) -> Any:
         assert again is None
         loop = asyncio.get_running_loop()
@@ -213,7 +213,7 @@ class Jobs:
         transport: Any = self.network
         self.state = ClientState.new(transport, RETRY, list_threshold=list_threshold)
         self.waiter: WaitMethods[Any] = WaitMethods(
-            self.state.waits, self.state.pending.copies, transport.request_timeout, RETRY
+            self.state.wait_runner, self.state.pending.returned_at, transport.request_timeout, RETRY
         )
         self.events: list[StatusEvent] = []
 
@@ -238,7 +238,7 @@ class Jobs:
 
     @property
     def poller(self) -> Any:
-        return self.state.waits._poller
+        return self.state.wait_runner._poller
 
 
 def policy(**changes: Any) -> PollPolicy:

@@ -20,7 +20,7 @@ from prolific_async import (
     WaitTimeoutError,
 )
 from prolific_async._logging import log
-from prolific_async._polling.bugs import bug
+from prolific_async._polling.bugs import logged_failure
 from prolific_async.simulator import Fault
 from tests.conftest import QUICK_POLL, RaisingHandler
 from tests.polling.fakes import CLOSED, READY, FakeWait, Service, nothing_left
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def test_the_error_of_a_bug_tells_whose_it_may_be() -> None:
-    assert str(bug("b1", ZeroDivisionError("by 0"))) == (
+    assert str(logged_failure("b1", ZeroDivisionError("by 0"))) == (
         "this is a bug, of this package or of a policy or log handler that it was given "
         "(ZeroDivisionError('by 0')); the log has its traceback"
     )

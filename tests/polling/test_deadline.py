@@ -28,14 +28,14 @@ from prolific_async._polling.wait import Wait
 from prolific_async.errors import ConnectionLostError, RequestTimeoutError, TransportError
 from prolific_async.simulator import Simulator
 from tests import samples
-from tests.polling.fakes import KnownWorkspaces, clock, note_sent, nothing_left, real_wait, refused
+from tests.polling.fakes import SetWorkspaces, clock, note_sent, nothing_left, real_wait, refused
 from tests.virtual_time import SleepingLoop, VirtualLoop, run
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from prolific_async import ProlificError
-    from prolific_async._http.request import Poll
+    from prolific_async._http.request import PollTiming
 
 TEN = PollPolicy(initial=10, maximum=10, factor=1, jitter=0)
 PENDING = BatchStatus.PROCESSING
@@ -103,7 +103,7 @@ class Service:
         source: Any = self
         self.poller = Poller(
             source,
-            KnownWorkspaces(lambda _: "home"),
+            SetWorkspaces(lambda _: "home"),
             list_threshold=list_threshold,
             at_once=at_once,
         )
@@ -117,10 +117,10 @@ class Service:
     def forget(self, _workspace_id: str | None) -> None:
         pass
 
-    async def get(self, _key: str, poll: Poll) -> Batch:
+    async def get(self, _key: str, poll: PollTiming) -> Batch:
         return batch(await self.get_status(_key, poll))
 
-    async def get_status(self, _key: str, poll: Poll) -> BatchStatus:
+    async def get_status(self, _key: str, poll: PollTiming) -> BatchStatus:
         note_sent(poll)
         self.polls.append(clock())
         status = self.status
@@ -131,7 +131,9 @@ class Service:
             raise self.failures.pop()
         return status
 
-    async def poll_list(self, _name: Any, _keys: Any, _wanted: Any, poll: Poll) -> GroupResult:
+    async def poll_list(
+        self, _name: Any, _keys: Any, _wanted: Any, poll: PollTiming
+    ) -> GroupResult:
         note_sent(poll)
         self.listed.append(clock())
         status = self.status

@@ -752,7 +752,7 @@ def test_poll_now_for_a_wait_that_left_during_a_poll_sets_no_timer(count: int) -
         await asyncio.sleep(0.05)
         service.poller.poll_now("k0")
         service.leave(waits)
-        await service.poller.settled()
+        await service.poller.until_idle()
         assert service.poller._timer is None
         await nothing_left(service.poller)
 

@@ -326,7 +326,7 @@ async def test_cancelling_and_closing_leave_nothing() -> None:
     waiting[0].cancel()
     await asyncio.wait(waiting[:1])
     poller = it.poller
-    await it.state.waits.close(ConfigurationError("closed"))
+    await it.state.wait_runner.close(ConfigurationError("closed"))
     closed = await waiting[1]
     assert (type(closed), closed.kind) == (WaitFailedError, "import")
     await nothing_left(poller)
@@ -438,7 +438,7 @@ async def test_a_job_can_be_polled_now() -> None:
     it.shows(SYNC_PATH, PROCESSING, "complete")
     waiting = asyncio.ensure_future(it.wait(A_SYNC, poll=changed(initial=30, maximum=30)))
     await asyncio.sleep(2)
-    it.state.waits.poll_now(A_SYNC.key)
+    it.state.wait_runner.poll_now(A_SYNC.key)
     await waiting
     assert clock() == pytest.approx(2.01)
 
@@ -448,8 +448,8 @@ async def test_observers_of_batches_are_not_told_of_jobs() -> None:
     it = Jobs()
     it.shows(SYNC_PATH, PROCESSING, "complete")
     told: list[Any] = []
-    it.state.waits.observers += (lambda key: told.append(("batch", key)),)
-    it.state.waits.job_observers += (lambda key: told.append(str(key)) or told.append,)  # type: ignore[func-returns-value] # on purpose
+    it.state.wait_runner.observers += (lambda key: told.append(("batch", key)),)
+    it.state.wait_runner.job_observers += (lambda key: told.append(str(key)) or told.append,)  # type: ignore[func-returns-value] # on purpose
     await it.wait(A_SYNC)
     assert told[0] == "sync s1"
     assert told[1:] == [*it.events, Job(JobStatus.COMPLETE)]
@@ -475,7 +475,7 @@ async def test_jobs_of_a_client_are_polled_beside_its_batches(sim: Simulator) ->
     async with ProlificClient(sim.token, base_url=sim.url, poll=quick) as client:
         batches = client.batches
         waiter: WaitMethods[Batch] = WaitMethods(
-            batches.shared.waits, {}, client._transport.request_timeout, RetryPolicy()
+            batches.state.wait_runner, {}, client._transport.request_timeout, RetryPolicy()
         )
         rules = _validation.wait_rules(5, None, None, default=quick)
         jobs = waiter.wait_all(

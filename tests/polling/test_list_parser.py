@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import Batch, BatchStatus, DecodeError, RetryPolicy
-from prolific_async._http.request import Poll
+from prolific_async._http.request import PollTiming
 from prolific_async._json import text_buffer as texts
 from prolific_async._json.converter import load
 from prolific_async._json.decoding import decode_at
 from prolific_async._polling import list_parser as reading
-from prolific_async._polling.status_source import StatusSource
-from prolific_async._polling.workspaces import Workspaces
+from prolific_async._polling.known_workspaces import KnownWorkspaces
+from prolific_async._polling.poll_requests import PollRequests
 from tests.costs import LIMIT, held_by
 from tests.json.test_pages import NO_LISTS
 
@@ -81,7 +81,7 @@ async def test_only_wanted_batches_at_their_end_are_structured() -> None:
     with_batch = {batch_id for batch_id, poll in listing.results.items() if poll.value}
     assert with_batch == {"ready", "error"}
     assert listing.results["ready"].value == load(Batch, items[1], "GET", "/batches")
-    assert listing.news == [element["id"] for element in items]
+    assert listing.new_ids == [element["id"] for element in items]
 
 
 class Body(bytes):
@@ -98,7 +98,7 @@ async def test_the_body_is_freed_before_its_batches_are_read() -> None:
     class API:
         prefix = get = get_status = send = None
 
-        async def list_body(self, workspace_id: str, poll: Poll) -> bytes:
+        async def list_body(self, workspace_id: str, poll: PollTiming) -> bytes:
             return Body(body([item("b1", "READY"), item("b2")]))
 
     freed: list[bool] = []
@@ -110,8 +110,8 @@ async def test_the_body_is_freed_before_its_batches_are_read() -> None:
 
     FREED.clear()
     api: Any = API()
-    source = StatusSource(api, Workspaces(), RetryPolicy(), api)
-    result = await source.poll_list("w1", ["b1"], Wanted({"b1", "b2"}), Poll())
+    source = PollRequests(api, KnownWorkspaces(), RetryPolicy(), api)
+    result = await source.poll_list("w1", ["b1"], Wanted({"b1", "b2"}), PollTiming())
     assert freed
     assert all(freed)
     assert set(result.found) == {"b1", "b2"}
@@ -197,14 +197,14 @@ async def test_an_ended_batch_is_decoded_as_long_as_it_is_wanted(
     whole = body([item("a", "READY"), item("b", "ERROR"), item("c", "READY")])
     wanted: set[str] = set()
     listing = await reading.read(whole, wanted, Reader())
-    assert (listing.results, listing.news) == ({}, ["a", "b", "c"])
+    assert (listing.results, listing.new_ids) == ({}, ["a", "b", "c"])
     decoder.ids()
     wanted.add("b")
     for _ in range(2):
         listing = await reading.read(whole, wanted, Reader(), listing.memory)
         assert decoder.ids() == ["b"]
         assert {key: poll.status for key, poll in listing.results.items()} == {"b": "ERROR"}
-        assert listing.news == []
+        assert listing.new_ids == []
     wanted.clear()
     listing = await reading.read(whole, wanted, Reader(), listing.memory)
     assert decoder.ids() == []
@@ -216,7 +216,7 @@ async def test_a_list_that_is_the_same_as_before_is_not_read_unless_it_shows_a_w
     first = await reading.read(whole, set(), Reader())
     again = await reading.read(whole, set(), Reader(), first.memory)
     assert again.memory is first.memory
-    assert (again.results, again.news, again.size) == (first.results, [], len(whole))
+    assert (again.results, again.new_ids, again.size) == (first.results, [], len(whole))
     wanted = await reading.read(whole, {"a"}, Reader(), first.memory)
     assert set(wanted.results) == {"a", "b", "c"}
 
@@ -256,7 +256,7 @@ async def test_a_second_list_reports_only_new_batches() -> None:
     wanted = {"a", "b"}
     first = await reading.read(body([item("a")]), wanted, Reader())
     again = await reading.read(body([item("b"), item("a")]), wanted, Reader(), first.memory)
-    assert (first.news, again.news) == (["a"], ["b"])
+    assert (first.new_ids, again.new_ids) == (["a"], ["b"])
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ async def test_a_batch_without_a_status_has_no_result_but_is_known() -> None:
             "empty": "",
             "a": "PROCESSING",
         }
-        assert listing.news == news
+        assert listing.new_ids == news
         memory = listing.memory
 
 

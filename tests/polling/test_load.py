@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy, WaitFailedError
-from prolific_async._json.slices import TimeSlices
+from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.sliced_work import CHUNK, SlicedWork
 from prolific_async._polling.targets import WorkspaceGroup
 from tests.costs import LIMIT, held_by
-from tests.polling.fakes import KnownWorkspaces, note_sent, real_wait
+from tests.polling.fakes import SetWorkspaces, note_sent, real_wait
 from tests.virtual_time import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from prolific_async._http.request import Poll
+    from prolific_async._http.request import PollTiming
     from prolific_async._polling.wait import Wait
 
 PENDING = PollResult(BatchStatus.PROCESSING)
@@ -48,7 +48,7 @@ class Load:
         self.futures: list[asyncio.Future[None]] = []
         self.waits: list[Wait] = []
         source: Any = self
-        self.poller = Poller(source, KnownWorkspaces(self.group_of), list_threshold=8, at_once=50)
+        self.poller = Poller(source, SetWorkspaces(self.group_of), list_threshold=8, at_once=50)
 
     def group_of(self, key: str) -> str | None:
         return self.groups.get(key)
@@ -56,7 +56,7 @@ class Load:
     def forget(self, _workspace_id: str | None) -> None:
         pass
 
-    async def get_status(self, _key: str, poll: Poll) -> BatchStatus | None:
+    async def get_status(self, _key: str, poll: PollTiming) -> BatchStatus | None:
         note_sent(poll)
         await asyncio.sleep(0)
         self.polls += 1
@@ -65,7 +65,7 @@ class Load:
         return BatchStatus.PROCESSING
 
     async def poll_list(
-        self, name: str | None, _keys: object, _wanted: object, poll: Poll
+        self, name: str | None, _keys: object, _wanted: object, poll: PollTiming
     ) -> GroupResult:
         note_sent(poll)
         self.polls += 1
@@ -90,11 +90,11 @@ class Load:
         """Return when all waits have seen a number of polls."""
         while any(wait.polls < polls for wait in (self.waits[0], self.waits[-1])):
             await asyncio.sleep(0.001)
-        await self.poller.settled()
+        await self.poller.until_idle()
 
     async def close(self) -> None:
         self.poller.close(RuntimeError("closed"))
-        await self.poller.settled()
+        await self.poller.until_idle()
 
 
 def many(number: int) -> list[str]:
@@ -135,7 +135,7 @@ async def test_a_common_deadline_does_not_block_the_loop(keys: Any, number: int)
         await load.futures[0]
         while not all(future.done() for future in load.futures):
             await asyncio.sleep(0.001)  # some end a rounding error later
-        await load.poller.settled()
+        await load.poller.until_idle()
 
     assert await held_by(call) < LIMIT
 
@@ -197,7 +197,7 @@ async def test_a_bug_that_ends_all_waits_of_a_batch_does_not_block_the_loop(numb
         await load.start(gap=0.5)
         load.is_broken = True
         await asyncio.gather(load.futures[0], load.futures[-1])
-        await load.poller.settled()
+        await load.poller.until_idle()
         assert all(future.done() for future in load.futures)
         assert all(isinstance(wait.outcome, WaitFailedError) for wait in load.waits)
 
@@ -212,7 +212,7 @@ async def test_a_wait_that_leaves_while_a_bug_ends_all_gets_no_event() -> None:
     await load.futures[0]
     assert not load.futures[-1].done()
     load.poller.leave(load.waits[-1])
-    await load.poller.settled()
+    await load.poller.until_idle()
     assert load.waits[-1].outcome is None
     assert [future.done() for future in load.futures] == [True] * 4999 + [False]
 
@@ -248,8 +248,8 @@ async def test_a_group_that_is_due_is_planned_in_slices(monkeypatch: pytest.Monk
     await load.polled()
     (group,) = load.poller._scheduler.groups.by_workspace.values()
     assert isinstance(group, WorkspaceGroup)
-    assert group.first is not None
-    (wait,) = group.first.waits
+    assert group.due_target is not None
+    (wait,) = group.due_target.waits
     load.poller.leave(wait)  # now its next poll is not needed as early
     monkeypatch.setattr("prolific_async._polling.sliced_work._SLICE", -1.0)
     load.poller._timer_fired(group.when)

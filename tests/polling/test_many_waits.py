@@ -360,7 +360,7 @@ async def test_workspaces_are_learnt_one_after_the_other(
 async def test_a_list_longer_than_the_memory_of_workspaces_is_searched_once(
     monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
-    monkeypatch.setattr("prolific_async._polling.workspaces._GENERATION", 10)
+    monkeypatch.setattr("prolific_async._polling.known_workspaces._GENERATION", 10)
     ids = going(sim, 100)
     assert all_ready(await client.batches.wait_all(ids[:40]), ids[:40])
     assert counted(sim) == {"batch": 1, "list": 3}
@@ -369,7 +369,7 @@ async def test_a_list_longer_than_the_memory_of_workspaces_is_searched_once(
 async def test_whole_batches_need_no_memory_of_their_workspace(
     monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
-    monkeypatch.setattr("prolific_async._polling.workspaces._GENERATION", 10)
+    monkeypatch.setattr("prolific_async._polling.known_workspaces._GENERATION", 10)
     ids = going(sim, 100)
     batches = await client.batches.list(sim.workspace_id)
     assert all_ready(await client.batches.wait_all(batches), ids)
@@ -382,7 +382,7 @@ async def test_a_machine_that_is_slow_to_start_waits_polls_them_as_a_group(
 ) -> None:
     ids = going(sim, count)
     batches = await client.batches.list(sim.workspace_id)
-    monkeypatch.setattr("prolific_async._json.slices._SLICE", -1.0)  # over at once
+    monkeypatch.setattr("prolific_async._json.long_bodies._SLICE", -1.0)  # over at once
     assert all_ready(await client.batches.wait_all(batches), ids)
     assert set(counted(sim)) == {"list"}
 
@@ -413,17 +413,17 @@ async def wait_for_each(client: ProlificClient, ids: list[str]) -> None:
 async def test_ended_waits_leave_nothing_in_memory(
     wait: Any, monkeypatch: pytest.MonkeyPatch, sim: Simulator, client: ProlificClient
 ) -> None:
-    monkeypatch.setattr("prolific_async._polling.workspaces._GENERATION", 10)
-    waits = client.batches.shared.waits
+    monkeypatch.setattr("prolific_async._polling.known_workspaces._GENERATION", 10)
+    waits = client.batches.state.wait_runner
     for _ in range(3):
         await wait(client, going(sim, 100))
-        assert not client.batches.shared.workspaces._newer
-        assert not client.batches.shared.workspaces._older
+        assert not client.batches.state.workspaces._newer
+        assert not client.batches.state.workspaces._older
         assert waits._poller is not None
         assert not waits._poller._source._lists
         scheduler = waits._poller._scheduler
         assert sys.getsizeof(scheduler.targets) == sys.getsizeof({})
-        assert sys.getsizeof(client.batches.shared.workspaces.awaited) == sys.getsizeof(set())
+        assert sys.getsizeof(client.batches.state.workspaces.awaited) == sys.getsizeof(set())
 
 
 @pytest.mark.slow

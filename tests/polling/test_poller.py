@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from prolific_async import PollPolicy, RetryPolicy
+from prolific_async._polling.known_workspaces import KnownWorkspaces
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.targets import SINGLY_SECONDS
 from prolific_async._polling.wait_runner import WaitRunner
-from prolific_async._polling.workspaces import Workspaces
 from prolific_async.errors import ConfigurationError, ProlificError, RequestTimeoutError
 from tests.polling.fakes import (
     BROKEN,
@@ -24,8 +24,8 @@ from tests.polling.fakes import (
     PENDING,
     READY,
     FakeWait,
-    KnownWorkspaces,
     Service,
+    SetWorkspaces,
     clock,
     nothing_left,
     poller_test,
@@ -239,7 +239,7 @@ def test_a_whole_batch_shows_its_unknown_workspace(
         waits = service.start(1, whole=True)
         await asyncio.sleep(1)
         known = service.scheduler._workspaces
-        assert isinstance(known, KnownWorkspaces)
+        assert isinstance(known, SetWorkspaces)
         assert known.learnt == ({"k0": batch().workspace_id} if learnt else {})
         service.leave(waits)
         await nothing_left(service.poller)
@@ -631,7 +631,7 @@ def test_state_of_a_closed_loop_does_not_disturb_the_next_loop() -> None:
         return Service()
 
     polls = run(service())
-    waits = WaitRunner(lambda: Poller(polls, Workspaces(), list_threshold=8, at_once=5))
+    waits = WaitRunner(lambda: Poller(polls, KnownWorkspaces(), list_threshold=8, at_once=5))
 
     async def leave_behind() -> asyncio.Future[None]:
         wait = FakeWait("k")
@@ -974,7 +974,7 @@ def test_a_wait_that_begins_between_two_slices_of_a_failed_list_poll_is_polled_o
         # The first poll of a new wait is immediate, as always.
         assert [when for when, _ in late[0].seen] == [0.2, *then[-2:]]
         service.poller.close(ConfigurationError("closed"))
-        await service.poller.settled()
+        await service.poller.until_idle()
         await nothing_left(service.poller)
 
     run(main())

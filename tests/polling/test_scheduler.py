@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import PollPolicy, RetryPolicy
+from prolific_async._polling.known_workspaces import KnownWorkspaces
 from prolific_async._polling.list_polls import ListPolls
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import Scheduler
 from prolific_async._polling.sliced_work import CHUNK
 from prolific_async._polling.targets import IDLE, POLLED, SHOWN, PollTarget, WorkspaceGroup
-from prolific_async._polling.workspaces import Workspaces
 from tests.polling.fakes import PENDING, READY, real_wait
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 POLICY = PollPolicy(initial=10, maximum=10, factor=1, jitter=0)
 
 
-class OneWorkspace(Workspaces):
+class OneWorkspace(KnownWorkspaces):
     """Has every batch in one workspace."""
 
     def of(self, batch_id: str) -> str | None:
@@ -183,7 +183,7 @@ def test_a_group_begins_with_the_second_batch_of_a_workspace_and_ends_with_the_l
 
 @pytest.mark.parametrize("list_threshold", [1, 8])
 def test_a_workspace_that_becomes_known_makes_a_group(list_threshold: int) -> None:
-    known = Workspaces()
+    known = KnownWorkspaces()
     scheduler = Scheduler(known, list_threshold)
     for key in ("b0", "b1"):
         add(scheduler, key, 0)
@@ -201,7 +201,7 @@ def test_a_workspace_that_becomes_known_makes_a_group(list_threshold: int) -> No
 
 
 def test_a_later_wait_can_tell_the_workspace_of_a_target() -> None:
-    known = Workspaces()
+    known = KnownWorkspaces()
     scheduler = Scheduler(known, 2)
     for key in ("b0", "b1"):
         add(scheduler, key, 0)
@@ -217,7 +217,7 @@ def test_a_later_wait_can_tell_the_workspace_of_a_target() -> None:
 
 
 def test_only_the_workspace_of_a_batch_that_is_waited_for_and_unknown_is_kept_in_mind() -> None:
-    known = Workspaces()
+    known = KnownWorkspaces()
     scheduler = Scheduler(known, 8)
     first, second = add(scheduler, "b0", 0), add(scheduler, "b1", 0)
     add(scheduler, "b2", 0, workspace_id="home")
@@ -232,7 +232,7 @@ def test_only_the_workspace_of_a_batch_that_is_waited_for_and_unknown_is_kept_in
 # --- groups ----------------------------------------------------------------------------------
 
 
-class Workplaces(Workspaces):
+class Workplaces(KnownWorkspaces):
     """Has a batch in the workspace of its first letter."""
 
     def of(self, batch_id: str) -> str | None:
@@ -286,7 +286,7 @@ def test_a_group_that_is_not_due_any_more_lets_its_targets_be_planned() -> None:
     scheduler = a_scheduler()
     group = a_group(scheduler)
     first, whole, *_ = group.targets
-    assert group.first is first
+    assert group.due_target is first
     wait_of(first).due = 20
     wait_of(whole).needs_object = True
     assert due(scheduler, 11) == [whole]
@@ -295,7 +295,7 @@ def test_a_group_that_is_not_due_any_more_lets_its_targets_be_planned() -> None:
 
 
 def test_a_target_whose_workspace_became_known_is_planned_with_its_new_group() -> None:
-    known = Workspaces()
+    known = KnownWorkspaces()
     scheduler = Scheduler(known, 8)
     unknown = a_group(scheduler)
     targets = list(unknown.targets)
@@ -384,7 +384,7 @@ def test_a_list_poll_under_way_serves_what_is_due_now_or_later() -> None:
     group.stage = POLLED
     for now in (10, 11, 12):
         scheduler.plan(target, now)
-        assert (target.when, group.when, group.missed) == (math.inf, 11, False)
+        assert (target.when, group.when, group.must_replan) == (math.inf, 11, False)
 
 
 @pytest.mark.parametrize(("now", "missed"), [(10, False), (11, True), (12, True)])
@@ -394,7 +394,7 @@ def test_what_is_due_while_a_list_is_shown_is_planned_at_its_end(now: float, mis
     group.stage = SHOWN
     target = next(iter(group.targets))
     scheduler.plan(target, now)
-    assert (target.when, group.missed) == (math.inf, missed)
+    assert (target.when, group.must_replan) == (math.inf, missed)
 
 
 def test_a_group_is_polled_singly_until_its_pause_is_over() -> None:
@@ -492,7 +492,7 @@ async def test_a_list_poll_that_is_done_is_taken_in_before_the_next_begins(
 async def test_before_a_list_poll_of_many_targets_the_loop_gets_its_turns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("prolific_async._json.slices._SLICE", -1.0)
+    monkeypatch.setattr("prolific_async._json.long_bodies._SLICE", -1.0)
     scheduler = a_scheduler()
     group = a_group(scheduler, 3 * CHUNK + 1)
     turns = before = 0
@@ -531,7 +531,7 @@ def test_a_check_that_ended_during_a_list_poll_is_not_compared_with_it(polled_no
     assert group.check is not None
     target.result, group.check.key = PENDING, target.key
     group.stage = POLLED if polled_now else IDLE
-    assert lists_of(scheduler).is_news(target, READY, 2)
+    assert lists_of(scheduler).is_needed_by_waits(target, READY, 2)
     lags = [group.check.lags({target.key: PENDING}) for _ in range(2)]
     assert lags == ([False, False] if polled_now else [False, True])
 
@@ -546,7 +546,7 @@ def test_a_check_that_shows_nothing_new_is_news_for_a_wait_that_is_due(
     target = next(iter(group.targets))
     assert group.check is not None
     target.result, group.check.key = PENDING, target.key
-    assert lists_of(scheduler).is_news(target, PENDING, now) is news
+    assert lists_of(scheduler).is_needed_by_waits(target, PENDING, now) is news
 
 
 # --- times -----------------------------------------------------------------------------------

@@ -187,11 +187,11 @@ def test_a_poll_is_held_until_the_group_may_be_polled_again() -> None:
 
 def test_a_pause_after_a_failure_spares_a_new_wait_its_poll_until_it_is_over() -> None:
     target, wait = PollTarget("k"), new_wait(initial=1)
-    assert not target.spares_first_poll(wait, 0)
+    assert not target.can_use_newest_result(wait, 0)
     target.not_before = 5
-    assert [target.spares_first_poll(wait, now) for now in (4.9, 5)] == [True, False]
+    assert [target.can_use_newest_result(wait, now) for now in (4.9, 5)] == [True, False]
     target.result_at = 4.5
-    assert [target.spares_first_poll(wait, now) for now in (5.4, 5.5)] == [True, False]
+    assert [target.can_use_newest_result(wait, now) for now in (5.4, 5.5)] == [True, False]
 
 
 def new_wait(**policy: float) -> Any:

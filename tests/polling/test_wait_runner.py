@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from prolific_async._polling.known_workspaces import KnownWorkspaces
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.wait_listeners import WaitListeners
 from prolific_async._polling.wait_runner import WaitRunner
-from prolific_async._polling.workspaces import Workspaces
 from tests.polling.fakes import (
     CLOSED,
     PENDING,
@@ -39,7 +39,7 @@ class Client:
     def __init__(self, *ready: str, **settings: Any) -> None:
         self.service = Service()
         source: Any = self.service
-        self.workspaces = Workspaces()
+        self.workspaces = KnownWorkspaces()
         settings = {"list_threshold": 8, "at_once": 50} | settings
         self.waits = WaitRunner(lambda: Poller(source, self.workspaces, **settings))
         self.service.shown = dict.fromkeys(ready, READY)

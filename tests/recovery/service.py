@@ -18,7 +18,7 @@ from prolific_async._api.partial_batches import PartialBatch, Source
 from prolific_async._http.request import Request
 from prolific_async._http.responses import Response, http_date
 from prolific_async._json.converter import load
-from prolific_async._recovery.copy_search import CopySearch, Found, namesakes, wanted_name
+from prolific_async._recovery.batch_search import BatchSearch, Found, namesakes, wanted_name
 from prolific_async._recovery.duplicate import Duplicator, PendingDuplicates
 from prolific_async._recovery.unknown_outcome import call_of
 from prolific_async._validation import identifier
@@ -155,7 +155,7 @@ class Service:
     ) -> Duplicator:
         return Duplicator(
             cast("BatchesAPI", _Posting(post, self.given)),
-            cast("CopySearch", self if search is None else search),
+            cast("BatchSearch", self if search is None else search),
             self.pending_duplicates,
             retry=retry,
             sleep=asyncio.sleep,

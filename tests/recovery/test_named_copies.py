@@ -17,8 +17,8 @@ from prolific_async._api.batches import duplicate_batch
 from prolific_async._api.partial_batches import PartialBatch
 from prolific_async._http.responses import Response
 from prolific_async._recovery.duplicate import PendingDuplicates
-from prolific_async._recovery.named_copies import NamedCopies
-from prolific_async._recovery.shared_calls import SharedCalls
+from prolific_async._recovery.get_or_duplicate import NamedCopies
+from prolific_async._recovery.single_flight import SingleFlight
 from prolific_async.errors import (
     BadRequestError,
     ConfigurationError,
@@ -69,7 +69,7 @@ class Process:
     fates: list[Fate] = field(factory=list)
     posts: int = 0
     retry: RetryPolicy = AT_ONCE
-    calls: SharedCalls[tuple[str, str], Batch] = field(factory=SharedCalls)
+    calls: SingleFlight[tuple[str, str], Batch] = field(factory=SingleFlight)
     pending: PendingDuplicates = field(factory=PendingDuplicates)
 
     async def post(self, request: Request) -> Response:

@@ -111,8 +111,8 @@ def test_the_time_at_which_a_copy_was_returned_is_known() -> None:
     pending_duplicates = PendingDuplicates()
     pending = opened(pending_duplicates, "Round 2", now=10.0)
     ended(pending_duplicates, pending, now=12.5, copy="b-2")
-    assert pending_duplicates.copies.get("b-2") == 12.5
-    assert pending_duplicates.copies.get("b-3") is None
+    assert pending_duplicates.returned_at.get("b-2") == 12.5
+    assert pending_duplicates.returned_at.get("b-3") is None
 
 
 def test_old_calls_are_forgotten() -> None:
@@ -128,7 +128,7 @@ def test_old_calls_are_forgotten() -> None:
     late = opened(pending_duplicates, "Round 2", now=3 * HOUR)
     assert pending_duplicates.is_only_call_for_name(late)
     assert not pending_duplicates.is_taken("b-99")
-    assert len(pending_duplicates.copies) == len(pending_duplicates._lost) == 0
+    assert len(pending_duplicates.returned_at) == len(pending_duplicates._lost) == 0
 
 
 def test_nothing_is_forgotten_while_an_open_call_needs_it() -> None:
@@ -147,7 +147,7 @@ def test_a_busy_client_remembers_one_hour() -> None:
     for number in range(20_000):
         pending = opened(pending_duplicates, f"Round {number}", now=number)
         ended(pending_duplicates, pending, now=number + 1.0, copy=f"b-{number}")
-    assert len(pending_duplicates.copies) <= HOUR + 2
+    assert len(pending_duplicates.returned_at) <= HOUR + 2
 
 
 def test_copies_are_remembered_for_an_hour() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prolific_async import DecodeError
 from prolific_async._report.rows import ReportReader
 from prolific_async.report_models import Annotation, ReportRow
-from tests.report.test_csv_records import written
+from tests.report.test_csv_parser import written
 from tests.report.test_escaping import ESCAPES
 
 if TYPE_CHECKING:

@@ -208,7 +208,7 @@ async def test_all_of_a_file_is_checked_when_keys_are_added(
 
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
 async def test_the_longest_row_is_bounded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prolific_async._sources.csv_records.MAX_RECORD_BYTES", 1000)
+    monkeypatch.setattr("prolific_async._sources.csv_splitter.MAX_RECORD_BYTES", 1000)
     monkeypatch.setattr(key_rewriting, "PIECE", 64)
     row = b'k\n"%b"\n' if name == "x.csv" else b'{"k":1}\n{"k":"%b"}\n'
     assert await sent(row % (b"x" * 900), 4, key="k", filename=name)

@@ -20,8 +20,8 @@ from typing import Any, BinaryIO, get_args
 import pytest
 
 from prolific_async._sources import contents, csv_rows, payload, text_checks
-from prolific_async._sources.guarded_file import GuardedFile
 from prolific_async._sources.source import Source
+from prolific_async._sources.threaded_file import ThreadedFile
 from tests.conftest import HANGS
 from tests.costs import LIMIT, held_by
 from tests.sources.reading import csv_rows as read_csv
@@ -216,7 +216,7 @@ def test_a_file_that_a_thread_uses_is_closed_when_that_is_done(tmp_path: Path) -
         assert go_on.wait(HANGS)
         seen.append(file.read())
 
-    file = GuardedFile(lambda: path.open("rb"))
+    file = ThreadedFile(lambda: path.open("rb"))
     thread = threading.Thread(target=file._use, args=(slow,))
     thread.start()
     assert began.wait(HANGS)
@@ -256,13 +256,13 @@ async def test_files_are_touched_in_threads_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = set()
-    use = GuardedFile._use
+    use = ThreadedFile._use
 
-    def noted(file: GuardedFile, work: Any) -> Any:
+    def noted(file: ThreadedFile, work: Any) -> Any:
         threads.add(threading.current_thread())
         return use(file, work)
 
-    monkeypatch.setattr(GuardedFile, "_use", noted)
+    monkeypatch.setattr(ThreadedFile, "_use", noted)
     path = tmp_path / "x.csv"
     path.write_bytes(await sent(ROWS, 3))
     await sent(path, 3, key="id")
