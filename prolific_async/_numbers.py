@@ -11,7 +11,7 @@ import operator
 from datetime import timedelta
 from typing import Any, SupportsFloat, SupportsIndex
 
-from prolific_async._service_text import brief
+from prolific_async._message_parts import brief
 
 
 def number(

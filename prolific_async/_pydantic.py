@@ -14,7 +14,6 @@ import json
 import re
 from ast import literal_eval
 from datetime import datetime
-from enum import StrEnum
 from functools import reduce
 from operator import or_
 from types import UnionType
@@ -110,17 +109,10 @@ class PydanticModel:
         return described
 
 
-class OpenEnum(StrEnum):
-    """A string enum that also accepts unknown strings and keeps them unchanged."""
+class PydanticEnum:
+    """Base of the string enums with unknown members that lets pydantic read and describe them."""
 
-    @classmethod
-    def _missing_(cls, value: object) -> Self | None:
-        if not isinstance(value, str):
-            return None
-        # Not registered with the enum: unseen values must not pile up in a long-lived process.
-        unseen = str.__new__(cls, value)
-        unseen._name_ = unseen._value_ = value
-        return unseen
+    __slots__ = ()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: Any) -> Any:
@@ -131,7 +123,7 @@ class OpenEnum(StrEnum):
         )
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> Any:
+    def __get_pydantic_json_schema__(cls: Any, schema: Any, handler: Any) -> Any:
         described = handler(schema)
         inside = handler.resolve_ref_schema(described)
         del inside["type"]

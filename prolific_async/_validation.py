@@ -13,8 +13,8 @@ from types import EllipsisType
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+from prolific_async._message_parts import brief
 from prolific_async._numbers import number, whole
-from prolific_async._service_text import brief
 from prolific_async.models import Batch, StatusEvent, TaskDetails
 from prolific_async.policies import PollPolicy
 

@@ -13,8 +13,8 @@ from attrs import field, frozen
 
 from prolific_async._json.converter import WireModel
 from prolific_async._json.scalars import JsonObject
-from prolific_async._pydantic import OpenEnum
-from prolific_async._service_text import brief
+from prolific_async._message_parts import brief
+from prolific_async._open_enum import OpenEnum
 
 V3, V4 = 3, 4
 """Generations of datasets: without and with a schema."""

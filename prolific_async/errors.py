@@ -36,7 +36,7 @@ from typing import Any, ClassVar
 
 # For annotations: models and errors refer to each other, so both are resolved through the package.
 import prolific_async
-from prolific_async._service_text import brief, named_ids, seconds, service_words, shallow
+from prolific_async._message_parts import brief, named_ids, seconds, service_words, shallow
 
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})  # redirects that other clients would follow
 _NOT_MODIFIED, _REQUEST_TIMEOUT, _TOO_EARLY = 304, 408, 425

@@ -15,11 +15,11 @@ from prolific_async import _validation as arguments
 from prolific_async._http.retry import may_poll_again
 from prolific_async._json.converter import JsonModel
 from prolific_async._logging import log
+from prolific_async._message_parts import brief
 from prolific_async._numbers import number
 from prolific_async._part_file import PartFile
 from prolific_async._recovery.named_copy import NamedCopy
 from prolific_async._recovery.setup import set_up_once
-from prolific_async._service_text import brief
 from prolific_async.batches import Batches
 from prolific_async.models import WaitStatus
 

@@ -17,7 +17,7 @@ import prolific_async
 from prolific_async._bound_models import BoundJob
 from prolific_async._json.converter import JsonModel, WireModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
-from prolific_async._service_text import brief
+from prolific_async._message_parts import brief
 from prolific_async.models import StatusEvent
 from prolific_async.policies import PollPolicy
 from prolific_async.statuses import JobStatus

@@ -19,7 +19,7 @@ from attrs import Factory, field, frozen
 import prolific_async
 from prolific_async._json.converter import JsonModel, WireModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject
-from prolific_async._pydantic import OpenEnum
+from prolific_async._open_enum import OpenEnum
 from prolific_async.errors import ConfigurationError, ProlificError
 from prolific_async.policies import PollPolicy
 from prolific_async.unset import UNSET, Unset

@@ -13,9 +13,9 @@ from prolific_async._api.reports import get_report, report_url
 from prolific_async._http.download import Download
 from prolific_async._http.error_translation import add_yielded
 from prolific_async._http.transport import Transport
-from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._report.rows import ReportReader
 from prolific_async._resources.downloading import DownloadTarget
+from prolific_async._time_slices import TimeSlices
 from prolific_async.errors import ConnectionLostError, TransportError
 from prolific_async.job_models import Progress
 from prolific_async.report_models import ReportRow

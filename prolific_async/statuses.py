@@ -5,7 +5,7 @@ They have a module of their own, as the models of datasets and jobs are imported
 
 from __future__ import annotations
 
-from prolific_async._pydantic import OpenEnum
+from prolific_async._open_enum import OpenEnum
 
 
 class DatasetStatus(OpenEnum):

@@ -30,10 +30,10 @@ from prolific_async import (
     TaskDetails,
     TaskResponse,
     TransportError,
+    _time_slices,
 )
 from prolific_async import layout as ui
 from prolific_async._api.task_responses import MAX_RECORD
-from prolific_async._json import slices
 from prolific_async.simulator import Fault, Simulator
 from tests.conftest import QUICK_RETRY
 from tests.http.raw import TOKEN, plain, serving
@@ -177,7 +177,7 @@ async def test_responses_may_come_byte_by_byte() -> None:
 
 
 async def test_others_run_while_responses_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slices, "_SLICE", 0.0)
+    monkeypatch.setattr(_time_slices, "_SLICE", 0.0)
     turns = 0
 
     async def count_turns() -> None:

@@ -11,9 +11,9 @@ from prolific_async._api.partial_batches import read_partial
 from prolific_async._http.responses import MAX_BODY, http_date, undecodable
 from prolific_async._json.converter import load
 from prolific_async._json.decoding import MAX_PROBLEMS
-from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._json.pages import RESULTS, add_member, parts_of_stream
-from prolific_async._service_text import brief
+from prolific_async._message_parts import brief
+from prolific_async._time_slices import TimeSlices
 from prolific_async.errors import DecodeError
 from prolific_async.models import Batch
 

@@ -16,9 +16,9 @@ from prolific_async._http.request import Request
 from prolific_async._http.responses import undecodable
 from prolific_async._http.retry import Failures, may_get_again
 from prolific_async._json.converter import load
-from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._json.pages import RESULTS, add_member, parts_of_stream
 from prolific_async._json.text_buffer import TruncatedJson
+from prolific_async._time_slices import TimeSlices
 from prolific_async._tracebacks import without_frames
 from prolific_async.answer_models import TaskResponse
 from prolific_async.errors import ConnectionLostError, ProlificError, TransportError

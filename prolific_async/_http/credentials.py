@@ -7,7 +7,10 @@ error passes. So the token is a plain ``str`` only inside calls that have return
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import NoReturn
+
+from multidict import CIMultiDict
 
 VARIABLE = "PROLIFIC_TOKEN"
 """Environment variable that holds the token."""
@@ -39,6 +42,14 @@ class Token:
     def authorization(self) -> str:
         """Return the value of the header ``Authorization``."""
         return _Unseen(f"Token {self._text}")
+
+    def hide(self, text: str) -> str:
+        """Return a text with "[token]" in place of the token."""
+        return text.replace(self._text, "[token]") if self._text else text
+
+    def hide_in_headers(self, headers: Mapping[str, str]) -> CIMultiDict[str]:
+        """Return headers with "[token]" in place of the token."""
+        return CIMultiDict((name, self.hide(value)) for name, value in headers.items())
 
     def __repr__(self) -> str:
         return "[token]"

@@ -62,7 +62,7 @@ def translated(
 
     """
     call = (request.method, request.path)
-    reason = responses.hide(_reason(error), secret) or type(error).__name__
+    reason = secret.hide(_reason(error)) or type(error).__name__
     failure: errors.ProlificError
     match error:
         case _ if closed:

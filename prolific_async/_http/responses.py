@@ -17,7 +17,6 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import hdrs
-from multidict import CIMultiDict
 
 from prolific_async import errors
 from prolific_async._http.credentials import NO_TOKEN, Token
@@ -59,7 +58,7 @@ class Response(NamedTuple):
     @property
     def request_id(self) -> str | None:
         """The request id in the headers, without the secret; None if there is none."""
-        return errors.request_id_of(_hidden(self.headers, self.secret))
+        return errors.request_id_of(self.secret.hide_in_headers(self.headers))
 
 
 def decode(
@@ -147,7 +146,7 @@ def status_error(
     request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: Token
 ) -> errors.APIStatusError:
     """Return the error for a response that is not 2xx, without the secret in it."""
-    return _status_error(request, status, _hidden(headers, secret), _excerpt(body, secret))
+    return _status_error(request, status, secret.hide_in_headers(headers), _excerpt(body, secret))
 
 
 def _no_json(
@@ -160,7 +159,7 @@ def _no_json(
     kind = f"but {content_type}" if content_type else "without a Content-Type"
     problem = f"not readable JSON, {kind} ({reason})"
     shown = None if request.hides_response else _excerpt(body, secret)
-    error = undecodable(request, hide(problem, secret), shown)
+    error = undecodable(request, secret.hide(problem), shown)
     error.request_id = Response(headers, body, secret).request_id
     return error
 
@@ -204,26 +203,15 @@ def malformed(request: Request, message: str, secret: Token) -> errors.DecodeErr
     an echoed secret.
     """
     reason = re.sub(r"(?<!\w)(bytearray\()?b?['\"].*", "…", message, flags=re.DOTALL)
-    return undecodable(request, f"not HTTP ({hide(reason, secret)})")
+    return undecodable(request, f"not HTTP ({secret.hide(reason)})")
 
 
 def _excerpt(body: bytes, secret: Token) -> str:
     """Return the beginning of a body as text for an error, without the secret."""
-    text = hide(body[:MAX_SHOWN].removeprefix(codecs.BOM_UTF8).decode(errors="replace"), secret)
+    text = secret.hide(body[:MAX_SHOWN].removeprefix(codecs.BOM_UTF8).decode(errors="replace"))
     if len(body) > MAX_SHOWN:
         text = text[: len(text) - len(secret.reveal())]  # the cut may go through the secret
     return text
-
-
-def _hidden(headers: Mapping[str, str], secret: Token) -> CIMultiDict[str]:
-    """Return headers with "[token]" in place of the secret."""
-    return CIMultiDict((name, hide(value, secret)) for name, value in headers.items())
-
-
-def hide(text: str, secret: Token) -> str:
-    """Return a text with "[token]" in place of the secret."""
-    token = secret.reveal()
-    return text.replace(token, "[token]") if token else text
 
 
 def _status_error(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
-from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._logging import log as _log
+from prolific_async._time_slices import TimeSlices
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter

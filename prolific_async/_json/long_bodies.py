@@ -1,29 +1,16 @@
-"""Long work on bodies in slices, between which the event loop runs."""
+"""Work on long bodies, between whose pieces the event loop runs."""
 
 from __future__ import annotations
 
 import asyncio
 import codecs
-import time
+
+from prolific_async._time_slices import TimeSlices
 
 LONG = 256 * 1024
 """Bytes above which a body is processed in slices."""
 
-_SLICE = 0.005  # seconds of work after which the event loop runs
 _PIECE = 1 << 20  # bytes that are processed at once, in less time than a slice
-
-
-class TimeSlices:
-    """Lets the event loop run after each slice of work."""
-
-    def __init__(self) -> None:
-        self._until = time.perf_counter() + _SLICE
-
-    async def yield_if_due(self) -> None:
-        """Let the event loop run if the slice is over; called between short steps of work."""
-        if time.perf_counter() > self._until:
-            await asyncio.sleep(0)
-            self._until = time.perf_counter() + _SLICE
 
 
 async def hashes(body: bytes, slices: TimeSlices) -> list[int]:

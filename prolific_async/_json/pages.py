@@ -14,8 +14,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from prolific_async._json.decoding import json_type_name
-from prolific_async._json.long_bodies import TimeSlices, decode_text
+from prolific_async._json.long_bodies import decode_text
 from prolific_async._json.text_buffer import TextBuffer, skip
+from prolific_async._time_slices import TimeSlices
 
 if TYPE_CHECKING:
     from collections.abc import (

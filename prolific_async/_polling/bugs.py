@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from prolific_async._logging import log as _log
-from prolific_async._service_text import brief
+from prolific_async._message_parts import brief
 from prolific_async._tracebacks import without_frames
 from prolific_async.errors import ProlificError
 

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from multidict import CIMultiDict
 
-from prolific_async._service_text import brief, issues, plain
+from prolific_async._message_parts import brief, issues, plain
 from prolific_async.errors import APIStatusError, DecodeError, ProlificError
 
 NEWEST = 64 * 1024

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import define, field
 
-from prolific_async._json.long_bodies import TimeSlices, decode_text, hashes
+from prolific_async._json.long_bodies import decode_text, hashes
 from prolific_async._json.pages import ARRAY, KNOWN, page_fault, parts
 from prolific_async._polling.poll_results import PollResult
+from prolific_async._time_slices import TimeSlices
 from prolific_async.errors import DecodeError
 from prolific_async.models import BatchStatus
 

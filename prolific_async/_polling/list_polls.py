@@ -6,12 +6,12 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
-from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._logging import log as _log
 from prolific_async._polling.poll_results import GroupResult
 from prolific_async._polling.scheduler import next_due
 from prolific_async._polling.sliced_work import CHUNK
 from prolific_async._polling.targets import POLLED
+from prolific_async._time_slices import TimeSlices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

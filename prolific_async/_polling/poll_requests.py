@@ -1,4 +1,4 @@
-"""Status source: sends the requests of polls, and reads their responses."""
+"""Requests of polls: sends them, and reads their responses."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from prolific_async._api.batches import get_batch, get_batch_status
 from prolific_async._http.retry import capped_retry_after
 from prolific_async._json.converter import load
 from prolific_async._logging import log as _log
+from prolific_async._open_enum import OpenEnum
 from prolific_async._polling.kinds import named
 from prolific_async._polling.list_parser import read
 from prolific_async._polling.poll_results import GroupResult, PollResult, failed_list, failed_poll
-from prolific_async._pydantic import OpenEnum
 from prolific_async.errors import (
     ProlificError,
     RateLimitedError,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import field, frozen
 
+from prolific_async._message_parts import brief
 from prolific_async._polling.error_summaries import NEWEST, bounded
-from prolific_async._service_text import brief
 from prolific_async._tracebacks import without_frames
 from prolific_async.errors import ProlificError
 from prolific_async.models import BatchStatus

@@ -10,9 +10,9 @@ from attrs import define, field
 
 from prolific_async._http.retry import capped_retry_after, may_poll_again, pauses
 from prolific_async._logging import log as _log
+from prolific_async._message_parts import brief
 from prolific_async._polling.error_summaries import summary
 from prolific_async._polling.kinds import BATCH_VERDICT, complete_wait_error, id_of, named
-from prolific_async._service_text import brief
 from prolific_async.errors import (
     NotFoundError,
     ProlificError,

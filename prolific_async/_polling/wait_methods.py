@@ -9,11 +9,11 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
-from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._polling.deadline import Deadline
 from prolific_async._polling.kinds import BATCH_VERDICT, TargetKey
 from prolific_async._polling.wait import Wait
 from prolific_async._polling.wait_listeners import WaitListeners
+from prolific_async._time_slices import TimeSlices
 from prolific_async._tracebacks import without_frames
 from prolific_async.errors import BatchFailedError, WaitError
 

@@ -7,8 +7,8 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._polling.sliced_work import CHUNK
+from prolific_async._time_slices import TimeSlices
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from prolific_async._http.retry import may_have_run
-from prolific_async._service_text import brief
+from prolific_async._message_parts import brief
 from prolific_async.errors import (
     APIStatusError,
     DecodeError,

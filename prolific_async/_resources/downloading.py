@@ -14,8 +14,8 @@ from attrs import define, field
 from prolific_async import _validation
 from prolific_async._http.download import Download
 from prolific_async._logging import log as _log
+from prolific_async._message_parts import brief
 from prolific_async._part_file import PartFile
-from prolific_async._service_text import brief
 from prolific_async.job_models import Progress
 
 if TYPE_CHECKING:

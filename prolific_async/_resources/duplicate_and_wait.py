@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import frozen
 
 from prolific_async._api.batches import duplicate_batch, set_up_batch
+from prolific_async._message_parts import brief
 from prolific_async._recovery.setup import set_up_once
-from prolific_async._service_text import brief
 from prolific_async.errors import (
     BatchFailedError,
     OutcomeUnknownError,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from prolific_async import _validation
 from prolific_async._api.exports import ExportsAPI
+from prolific_async._message_parts import brief
 from prolific_async._recovery.exports import ExportStarter
 from prolific_async._resources.downloading import DownloadTarget
-from prolific_async._service_text import brief
 
 if TYPE_CHECKING:
     import os

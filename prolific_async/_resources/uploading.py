@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from prolific_async._api.datasets import get_upload_url
-from prolific_async._http import transfer
+from prolific_async._http.upload import upload
 from prolific_async.dataset_models import Upload
 from prolific_async.dataset_schema import V3
 from prolific_async.job_models import Progress
@@ -85,7 +85,7 @@ class Uploader:
             on_progress(Progress("upload", sent, payload.size, "bytes", now() - began))
 
         path = get_upload_url(dataset_id, payload.filename, prefix=self._transport.prefix).path
-        await transfer.upload(
+        await upload(
             self._transport,
             path,
             payload,

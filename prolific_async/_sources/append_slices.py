@@ -10,12 +10,12 @@ from typing import Any
 
 from attrs import frozen
 
-from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._sources import recognition
 from prolific_async._sources.cells import place
 from prolific_async._sources.items import END, Items
 from prolific_async._sources.json_rows import JsonRows
 from prolific_async._sources.row_keys import RowKey
+from prolific_async._time_slices import TimeSlices
 
 MAX_RECORDS = 1000
 """Records that the service takes in one request.

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from prolific_async import _numbers
-from prolific_async._service_text import brief
+from prolific_async._message_parts import brief
 
 Cell: TypeAlias = "str | int | float | bool | Decimal | None"
 

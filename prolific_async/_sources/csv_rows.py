@@ -14,12 +14,12 @@ from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
 
-from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources.cells import EXACT, check_name
 from prolific_async._sources.contents import PIECE, Spool
 from prolific_async._sources.row_blocks import Row, mappings, plain_rows, raise_cell_error
 from prolific_async._sources.row_keys import RowKey
+from prolific_async._time_slices import TimeSlices
 
 _ROW_END = "\r\n"
 

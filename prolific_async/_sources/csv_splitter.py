@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from prolific_async._service_text import brief
+from prolific_async._message_parts import brief
 from prolific_async._sources.cells import place
 
 MAX_RECORD_BYTES = 1024 * 1024

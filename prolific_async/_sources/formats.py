@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from prolific_async._service_text import brief
+from prolific_async._message_parts import brief
 from prolific_async.dataset_schema import V3, V4
 
 

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterable
 from itertools import chain
 
-from prolific_async._json.long_bodies import TimeSlices
+from prolific_async._message_parts import brief
 from prolific_async._row_key import META_ROW_KEY
-from prolific_async._service_text import brief
 from prolific_async._sources import csv_splitter
 from prolific_async._sources.cells import place
 from prolific_async._sources.contents import PIECE, Content, Spool
@@ -22,6 +21,7 @@ from prolific_async._sources.csv_splitter import (
 from prolific_async._sources.formats import Format
 from prolific_async._sources.row_keys import RowKey, reserved_column_message
 from prolific_async._sources.text_checks import Utf8Check
+from prolific_async._time_slices import TimeSlices
 
 _YIELD_EVERY = 64  # rows between two checks whether to yield to the event loop
 

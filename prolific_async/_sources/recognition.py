@@ -6,7 +6,7 @@ import io
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import Any
 
-from prolific_async._service_text import brief
+from prolific_async._message_parts import brief
 
 # Methods that return the rows of a table as a list of dicts: polars, pyarrow, pandas.
 _TABLES = {"to_dicts": "to_dicts()", "to_pylist": "to_pylist()", "to_dict": 'to_dict("records")'}

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from prolific_async._message_parts import brief
 from prolific_async._row_key import META_ROW_KEY
-from prolific_async._service_text import brief
 from prolific_async._sources.cells import place, text
 from prolific_async.dataset_schema import DatasetSchema, FieldType
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from prolific_async._json.long_bodies import TimeSlices
-from prolific_async._service_text import brief
+from prolific_async._message_parts import brief
 from prolific_async._sources import formats, recognition, row_keys, text_checks
 from prolific_async._sources.contents import PIECE, BytesContent, Content, FileContent, Spool, flat
 from prolific_async._sources.csv_rows import CsvRows
@@ -22,6 +21,7 @@ from prolific_async._sources.json_rows import JsonRows
 from prolific_async._sources.key_rewriting import write_with_keys
 from prolific_async._sources.payload import Payload
 from prolific_async._sources.row_keys import RowKey
+from prolific_async._time_slices import TimeSlices
 from prolific_async.dataset_schema import V4, DatasetSchema
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview

@@ -6,9 +6,9 @@ import codecs
 
 from attrs import frozen
 
-from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._sources.contents import PIECE, Content
 from prolific_async._sources.csv_splitter import check_separator, column_names, first_record
+from prolific_async._time_slices import TimeSlices
 
 CHECKED_FIRST = 8 * 1024 * 1024
 """Bytes that are checked before a file is sent; the rest is checked while it is sent."""

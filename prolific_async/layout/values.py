@@ -18,8 +18,8 @@ from attrs import Attribute
 from attrs import validators as attrs_validators
 
 from prolific_async._json.converter import JsonModel
+from prolific_async._message_parts import brief
 from prolific_async._numbers import number
-from prolific_async._service_text import brief
 
 Check: TypeAlias = "Callable[[Any, Attribute[Any], Any], None]"
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prolific_async import BatchStatus, PollPolicy, RetryPolicy, WaitFailedError
-from prolific_async._json.long_bodies import TimeSlices
 from prolific_async._polling.poll_results import GroupResult, PollResult
 from prolific_async._polling.poller import Poller
 from prolific_async._polling.sliced_work import CHUNK, SlicedWork
 from prolific_async._polling.targets import WorkspaceGroup
+from prolific_async._time_slices import TimeSlices
 from tests.costs import LIMIT, held_by
 from tests.polling.fakes import SetWorkspaces, note_sent, real_wait
 from tests.virtual_time import run

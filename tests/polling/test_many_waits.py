@@ -382,7 +382,7 @@ async def test_a_machine_that_is_slow_to_start_waits_polls_them_as_a_group(
 ) -> None:
     ids = going(sim, count)
     batches = await client.batches.list(sim.workspace_id)
-    monkeypatch.setattr("prolific_async._json.long_bodies._SLICE", -1.0)  # over at once
+    monkeypatch.setattr("prolific_async._time_slices._SLICE", -1.0)  # over at once
     assert all_ready(await client.batches.wait_all(batches), ids)
     assert set(counted(sim)) == {"list"}
 

@@ -492,7 +492,7 @@ async def test_a_list_poll_that_is_done_is_taken_in_before_the_next_begins(
 async def test_before_a_list_poll_of_many_targets_the_loop_gets_its_turns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("prolific_async._json.long_bodies._SLICE", -1.0)
+    monkeypatch.setattr("prolific_async._time_slices._SLICE", -1.0)
     scheduler = a_scheduler()
     group = a_group(scheduler, 3 * CHUNK + 1)
     turns = before = 0

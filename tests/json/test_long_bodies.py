@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from prolific_async._json import slices as turning
-from prolific_async._json.long_bodies import TimeSlices, decode_text, hashes
+from prolific_async import _time_slices
+from prolific_async._json.long_bodies import decode_text, hashes
+from prolific_async._time_slices import TimeSlices
 
 
 async def test_other_tasks_run_between_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(turning, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(_time_slices, "time", SimpleNamespace(perf_counter=lambda: now))
     taken = 0
 
     async def other() -> None:
