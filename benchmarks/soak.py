@@ -27,7 +27,7 @@ from benchmarks.soak_rounds import CallerRecord, Clients, Rounds
 from benchmarks.soak_server import MAY_HAVE_RUN, Handle, serving_soak
 from benchmarks.tables import machine
 from prolific_async import Batch, DecodeError
-from prolific_async._api.partial_batches import Source
+from prolific_async._api.partial_batches import SourceBatch
 from prolific_async.simulator.models import UNINITIALISED
 
 WORKERS = 16
@@ -215,7 +215,7 @@ def fill_caches() -> None:
 
     They are some hundred objects, and are made at the first lost or garbled response.
     """
-    for model in (Batch, Source):
+    for model in (Batch, SourceBatch):
         with suppress(DecodeError):
             model.from_dict({})
 

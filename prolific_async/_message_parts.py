@@ -33,6 +33,12 @@ def named_ids(ids: list[str]) -> str:
     return named if len(ids) <= _NAMED else f"{named} and {len(ids) - _NAMED} more"
 
 
+def place(row: int, column: object = None) -> str:
+    """Return "row N (counted from 0), column C", for the start of an error message."""
+    where = f"row {row} (counted from 0)"
+    return where if column is None else f"{where}, column {brief(repr(column))}"
+
+
 def service_words(error_code: int | str | None, title: str | None, detail: Any, body: Any) -> str:
     """Return what the service said about an error, briefly; empty if it said nothing."""
     told = (title, plain(detail) if detail else None, issues(body))

@@ -18,8 +18,7 @@ from attrs import frozen
 import prolific_async
 from prolific_async._bound_models import BoundJob, BoundModel
 from prolific_async._json.scalars import IntOrDigits, JsonObject  # noqa: F401 - of extra
-from prolific_async._sources.append_slices import Records
-from prolific_async._sources.source import SourceLike
+from prolific_async._sources.types import Records, SourceLike
 from prolific_async.dataset_schema import V3, V4, DatasetSchema
 from prolific_async.errors import ConfigurationError
 from prolific_async.job_models import (

@@ -17,8 +17,9 @@ from prolific_async._resources.client_state import ClientState
 from prolific_async._resources.job_waits import JobWaits
 from prolific_async._resources.uploading import Uploader
 from prolific_async._sources import row_keys
-from prolific_async._sources.append_slices import Records, check_records
-from prolific_async._sources.source import Source, SourceLike
+from prolific_async._sources.append_slices import check_records
+from prolific_async._sources.source import Source
+from prolific_async._sources.types import Records, SourceLike
 from prolific_async.dataset_models import Dataset, Upload
 from prolific_async.dataset_schema import V3, DatasetSchema
 from prolific_async.job_models import AppendResult, Progress, SchemaMigration

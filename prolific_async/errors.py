@@ -36,6 +36,7 @@ from typing import Any, ClassVar
 
 # For annotations: models and errors refer to each other, so both are resolved through the package.
 import prolific_async
+from prolific_async._lost_calls import look_first, makes_a_batch, may_be_repeated, try_again
 from prolific_async._message_parts import brief, named_ids, seconds, service_words, shallow
 
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})  # redirects that other clients would follow
@@ -51,48 +52,6 @@ _REQUEST_IDS = (
     "X-Amzn-Trace-Id",
     "CF-Ray",
 )
-
-
-_WHERE_TO_LOOK = {
-    "batches": "for the batch in the workspace",
-    "duplicate": "for the copy in the workspace",
-    "setup": "at the batch's status",
-    "export": "at batches.exports()",
-}
-_LISTED = ("/batches", "/duplicate")  # POSTs that make a batch, which the workspace's list shows
-
-
-def may_be_repeated(method: str, path: str) -> bool:
-    """Return whether a call may be sent twice without an effect beyond the first one's.
-
-    Of appended records the service takes identical ones as one, and syncs of a batch take turns:
-    https://docs.prolific.com/api-reference/ai-task-builder (append datapoints, sync a batch).
-    """
-    if method == "POST":
-        return path.endswith(("/sync", "/datapoints"))
-    if method == "PATCH":
-        return path.rpartition("/")[0].endswith("/batches")
-    return method in ("GET", "DELETE")
-
-
-def _try_again(method: str, path: str) -> str:
-    """Return the advice for a call whose response was lost."""
-    if may_be_repeated(method, path):
-        return "try again"
-    return f"it may have run, so {_look_first(path)}"
-
-
-def _look_first(path: str) -> str:
-    """Return the advice to find out first whether a POST, or the PUT of a file, has run."""
-    if "/upload-url/" in path:
-        return "look at the dataset before you upload it again"
-    parent, _, last = path.rpartition("/")
-    if last == "datasets":
-        return "make another dataset: none can be listed, and one without rows costs nothing"
-    if parent.endswith("/datasets"):
-        return "look at the dataset's schema before you send it again"
-    place = _WHERE_TO_LOOK.get(last, "for what it may have made or changed")
-    return f"look {place} before you send it again"
 
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
@@ -233,7 +192,7 @@ class TransportError(ProlificError):
         return f"{self.method} {self.path} {problem}; {self._advice()}"
 
     def _advice(self) -> str:
-        return _try_again(self.method, self.path)
+        return try_again(self.method, self.path)
 
 
 class ConnectError(TransportError, ConnectionError):
@@ -315,7 +274,7 @@ class APIStatusError(ProlificError):
     def _after_refused_file(self) -> str:
         if self.attempts > 1:
             may_be_there = "the storage refused the file, but an attempt before may have stored it"
-            return f"{may_be_there}, so {_look_first(self.path)}"
+            return f"{may_be_there}, so {look_first(self.path)}"
         return "the storage refused the file and kept nothing of it, so upload it again"
 
     def _what_to_do(self) -> str:
@@ -327,7 +286,7 @@ class APIStatusError(ProlificError):
             return "a cache in between says so, as this client sets no condition: bypass it"
         if self.status in (_REQUEST_TIMEOUT, _TOO_EARLY):
             method = "GET" if self.status == _TOO_EARLY else self.method
-            return _try_again(method, self.path)
+            return try_again(method, self.path)
         if self.advice:
             return self.advice
         return "see .body for what the service said" if self.body else "check base_url"
@@ -391,7 +350,7 @@ class ServerError(APIStatusError):
         if may_be_repeated(self.method, self.path):
             return f"the service failed, so try again {self._when()}"
         later = f" {self._when()}" if self.retry_after else ""
-        return f"the service failed, but {_try_again(self.method, self.path)}{later}"
+        return f"the service failed, but {try_again(self.method, self.path)}{later}"
 
 
 class DecodeError(ProlificError):
@@ -463,9 +422,9 @@ class OutcomeUnknownError(ProlificError):
     def _sentence(self) -> str:
         ids = [batch.id for batch in self.candidates]
         ids += [f"{batch_id} (unreadable)" for batch_id in self.unreadable]
-        is_listed = self.path.endswith(_LISTED)
+        is_listed = makes_a_batch(self.path)
         found = f" (candidates: {named_ids(ids)})" if ids or is_listed else ""
-        unknown = f"{self.method} {self.path} may or may not have run; {_look_first(self.path)}"
+        unknown = f"{self.method} {self.path} may or may not have run; {look_first(self.path)}"
         return f"{self._reason or unknown}{found}"
 
 

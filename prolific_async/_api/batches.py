@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from prolific_async._api import batch_lists
 from prolific_async._api.pagination import Pagination, every_page
-from prolific_async._api.partial_batches import Source
+from prolific_async._api.partial_batches import SourceBatch
 from prolific_async._api.path_segments import PLAIN, path_segment
 from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
@@ -100,7 +100,7 @@ def _read_status(data: Any, method: str, path: str) -> BatchStatus | None:
     return load(BatchStatus, status, method, path, at="$.status", within=data)
 
 
-class SourceRead(NamedTuple):
+class SourceBatchRead(NamedTuple):
     """A duplicate's source, and the service's clock when it was read.
 
     Attributes:
@@ -109,7 +109,7 @@ class SourceRead(NamedTuple):
 
     """
 
-    source: Source
+    source: SourceBatch
     date: float | None
 
 
@@ -150,7 +150,7 @@ class BatchesAPI:
         request = get_batch_status(batch_id, prefix=self.prefix)
         return self._send(request, timing, may_get_again if timing is None else None)
 
-    async def get_source(self, batch_id: str) -> SourceRead:
+    async def get_source(self, batch_id: str) -> SourceBatchRead:
         """Return the fields of a batch that are needed to find its copies, and the ``Date``.
 
         The other fields may be unreadable.
@@ -162,7 +162,7 @@ class BatchesAPI:
         # The response may echo the token, and some loggers print the local variables of errors.
         del response
         with adding_request_id(request_id):
-            return SourceRead(load(Source, data, request.method, request.path), date)
+            return SourceBatchRead(load(SourceBatch, data, request.method, request.path), date)
 
     async def pages(self, workspace_id: str) -> AsyncGenerator[list[Batch]]:
         """Yield a workspace's batches page by page; long pages are decoded in slices.

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @frozen(eq=False, repr=False)
-class Source(WireModel):
+class SourceBatch(WireModel):
     """The fields of a duplicate's source that are needed to find its copy; others in ``extra``."""
 
     id: str

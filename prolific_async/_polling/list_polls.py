@@ -37,10 +37,10 @@ class ListPolls:
 
     """
 
-    def __init__(self, source: PollRequests, scheduler: Scheduler, at_once: int) -> None:
+    def __init__(self, requests: PollRequests, scheduler: Scheduler, at_once: int) -> None:
         """Store the source of polls, the scheduler, and how many polls may run at a time."""
         self.single_seconds = 0.1
-        self._source = source
+        self._requests = requests
         self._scheduler = scheduler
         self._at_once = at_once
 
@@ -61,7 +61,7 @@ class ListPolls:
             singly = self.single_seconds * math.ceil(len(served) / self._at_once)
             patience = max(2 * singly, PATIENCE)
         group.time_limit = patience
-        return await self._source.poll_list(group.name, served, self._scheduler.targets, group)
+        return await self._requests.poll_list(group.name, served, self._scheduler.targets, group)
 
     def steps(
         self, group: WorkspaceGroup, task: asyncio.Task[GroupResult | None], now: float

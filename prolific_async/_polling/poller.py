@@ -43,7 +43,7 @@ class Poller:
 
     def __init__(
         self,
-        source: PollRequests,
+        requests: PollRequests,
         workspaces: KnownWorkspaces,
         *,
         list_threshold: float,
@@ -52,7 +52,7 @@ class Poller:
         """Begin without waits.
 
         Args:
-            source: Sends the requests of polls.
+            requests: Sends the requests of polls.
             workspaces: Remembers the workspaces of batches.
             list_threshold: Least number of targets for which a list is polled; inf for never, 1
                 for always.
@@ -60,11 +60,11 @@ class Poller:
 
         """
         self._loop = asyncio.get_running_loop()
-        self._source = source
+        self._requests = requests
         self._workspaces = workspaces
         workspaces.awaited.clear()  # ids from an event loop that was closed
         self._scheduler = Scheduler(workspaces, list_threshold)
-        self._lists = ListPolls(source, self._scheduler, at_once)
+        self._lists = ListPolls(requests, self._scheduler, at_once)
         self._at_once = at_once
         self._queue: deque[Pollable] = deque()  # entries that are no longer POLLED are skipped
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -166,7 +166,7 @@ class Poller:
         if self._scheduler.groups.ended:
             for group in self._scheduler.pop_ended_groups():
                 group.cancel_poll()
-                self._source.forget(group.name)
+                self._requests.forget(group.name)
         self._set_timer()
         while self._queue and len(self._under_way) < self._at_once:
             pollable = self._queue.popleft()
@@ -194,7 +194,7 @@ class Poller:
             if not isinstance(pollable, PollTarget) or pollable.deadline <= now:
                 break
             due.append(pollable)
-        if len(due) == len(first) < CHUNK and not self._work.jobs:  # a few targets need no slices
+        if len(due) == len(first) < CHUNK and not self._work.loops:  # a few targets need no slices
             try:
                 self._queue.extend(filter(None, self._scheduler.polls(due, now)))
             finally:  # a bug must not stop the timer
@@ -218,7 +218,7 @@ class Poller:
     def _expire(self, target: PollTarget, now: float) -> None:
         """Expire those waits of a target whose deadlines have passed."""
         polling = target.serving(now).is_sent
-        cut = self._source.cut_off(target.key, whole=target.needs_object) if polling else None
+        cut = self._requests.cut_off(target.key, whole=target.needs_object) if polling else None
         held = target.is_held(now)
 
         def expire(wait: Wait) -> None:
@@ -242,10 +242,10 @@ class Poller:
             pollable.poll_requested = False  # this poll answers all calls of ``poll_now`` so far
             key = pollable.key
             if isinstance(key, str):
-                request = self._source.get if pollable.needs_object else self._source.get_status
+                request = self._requests.get if pollable.needs_object else self._requests.get_status
                 poll = request(key, pollable)
             else:
-                poll = self._source.poll(key, pollable, whole=pollable.needs_object)
+                poll = self._requests.poll(key, pollable, whole=pollable.needs_object)
         else:
             poll = self._lists.poll(pollable)
         # In an empty context: a poll is made for all waits of a target, not for one caller.
@@ -280,7 +280,7 @@ class Poller:
                 fail = methodcaller("fail", bugs.logged_failure(pollable.key, error), now)
                 self._tell_all(pollable, fail, now, self._end_showing)
             else:
-                self._take_result(pollable, self._source.failed(pollable.key, error), now)
+                self._take_result(pollable, self._requests.failed(pollable.key, error), now)
         self._start_queued_polls()
 
     def _take_result(self, target: PollTarget, result: PollResult, now: float) -> None:

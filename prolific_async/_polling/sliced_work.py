@@ -20,7 +20,7 @@ CHUNK = 32
 """Items that are handled between two readings of the clock; so few are never sliced."""
 
 
-Job: TypeAlias = "tuple[Iterator[Any], Callable[[Any], object], Callable[[], object]]"
+_ItemLoop: TypeAlias = "tuple[Iterator[Any], Callable[[Any], object], Callable[[], object]]"
 
 
 class SlicedWork:
@@ -30,13 +30,13 @@ class SlicedWork:
     wait or target that a later item stands for.
 
     Attributes:
-        jobs: Loops that are not finished: the items left, ``act`` and ``then`` of ``each``.
+        loops: Loops that are not finished: the items left, ``act`` and ``then`` of ``each``.
 
     """
 
     def __init__(self, after: Callable[[], object]) -> None:
         """Store the function that is called after each slice."""
-        self.jobs: deque[Job] = deque()
+        self.loops: deque[_ItemLoop] = deque()
         self._after = after
         # Empty: work for many waits must not be traced and logged as the work of one caller.
         self._context = Context()
@@ -48,20 +48,20 @@ class SlicedWork:
         then: Callable[[], object] = lambda: None,
     ) -> None:
         """Call ``act`` with each item, then ``then`` without arguments; log the errors of both."""
-        self.jobs.append((iter(items), act, then))
-        if len(self.jobs) == 1:
+        self.loops.append((iter(items), act, then))
+        if len(self.loops) == 1:
             self._run_slice()
 
     async def drained(self) -> None:
         """Return when all loops are finished."""
-        while self.jobs:  # noqa: ASYNC110 - a slice runs in each iteration of the event loop
+        while self.loops:  # noqa: ASYNC110 - a slice runs in each iteration of the event loop
             await asyncio.sleep(0)
 
     def _run_slice(self) -> None:
         until = time.perf_counter() + _SLICE
         try:
-            while self.jobs:
-                items, act, then = self.jobs[0]
+            while self.loops:
+                items, act, then = self.loops[0]
                 if not _is_done(items, act, until):
                     return
                 try:
@@ -69,9 +69,9 @@ class SlicedWork:
                 except CALLBACK_ERRORS as error:
                     log_bug(error)
                 finally:
-                    self.jobs.popleft()
+                    self.loops.popleft()
         finally:
-            if self.jobs:
+            if self.loops:
                 asyncio.get_running_loop().call_soon(self._run_slice, context=self._context)
             self._after()
 

@@ -10,8 +10,13 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from prolific_async._api.batch_lists import ServiceTime
-from prolific_async._api.batches import BatchesAPI, SourceRead, list_batches
-from prolific_async._api.partial_batches import PartialBatch, Source, read_created_at, read_partial
+from prolific_async._api.batches import BatchesAPI, SourceBatchRead, list_batches
+from prolific_async._api.partial_batches import (
+    PartialBatch,
+    SourceBatch,
+    read_created_at,
+    read_partial,
+)
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
 from prolific_async._recovery.coalesced_requests import CoalescedRequests
@@ -56,15 +61,15 @@ class BatchSearch:
 
     def __init__(self, api: BatchesAPI) -> None:
         self._api = api
-        self._sources = CoalescedRequests[str, None, SourceRead](self._read_source)
+        self._sources = CoalescedRequests[str, None, SourceBatchRead](self._read_source)
         self._lists = CoalescedRequests[str, _Wanted, Listed](self._read_list)
 
-    async def source(self, batch_id: str) -> SourceRead:
+    async def source(self, batch_id: str) -> SourceBatchRead:
         """Return the source of a duplicate, and the service's clock when it was read."""
         return await self._sources.get(batch_id, None)
 
     async def named(
-        self, source: Source | Batch, name: str, since: float = -math.inf
+        self, source: SourceBatch | Batch, name: str, since: float = -math.inf
     ) -> dict[str, Found]:
         """Return the batches of a source's workspace that have a name, by id, without the source.
 
@@ -101,7 +106,7 @@ class BatchSearch:
         wanted = _Wanted(name.strip(), since)
         return (await self._lists.get(workspace_id, wanted)).found.get(wanted.name, [])
 
-    async def _read_source(self, batch_id: str, _: object) -> SourceRead:
+    async def _read_source(self, batch_id: str, _: object) -> SourceBatchRead:
         return await self._api.get_source(batch_id)
 
     async def _read_list(self, workspace_id: str, wanted: Collection[_Wanted]) -> Listed:
@@ -145,7 +150,7 @@ def wanted_name(data: Any, since: Mapping[str, float]) -> str | None:
 
 
 def namesakes(
-    found: list[Found], name: str, source: Source | Batch, prefix: str = ""
+    found: list[Found], name: str, source: SourceBatch | Batch, prefix: str = ""
 ) -> dict[str, Found]:
     """Return the batches that have a name, by id, without the source.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from prolific_async._api.batches import BatchesAPI
-    from prolific_async._api.partial_batches import Source
+    from prolific_async._api.partial_batches import SourceBatch
     from prolific_async._recovery.batch_search import BatchSearch
     from prolific_async._recovery.duplicate import Duplicator, PendingDuplicates
     from prolific_async.models import Batch
@@ -32,7 +32,7 @@ class SourceCopies:
 
     _search: BatchSearch
     _duplicator: Duplicator
-    _source: Source | Batch | None
+    _source: SourceBatch | Batch | None
 
     async def find_copies(self, batch: str, /, *, name: str) -> Copies:
         """Return the batches of the source's workspace that have a name, without the source."""

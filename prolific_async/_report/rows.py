@@ -20,11 +20,10 @@ from typing import Any
 from attrs import frozen
 
 from prolific_async._json.reading import time
-from prolific_async._message_parts import brief
+from prolific_async._message_parts import brief, place
 from prolific_async._report.csv_parser import PIECE, CsvParser, Records
 from prolific_async._report.escaping import unescaped_cells
 from prolific_async._row_key import META_ROW_KEY
-from prolific_async._sources.cells import place
 from prolific_async.errors import DecodeError
 from prolific_async.report_models import Annotation, ReportRow
 

@@ -17,7 +17,7 @@ from prolific_async.job_models import AppendResult, Progress, RejectedRow
 
 if TYPE_CHECKING:
     from prolific_async._api.datasets import DatasetsAPI
-    from prolific_async._sources.append_slices import Records
+    from prolific_async._sources.types import Records
     from prolific_async.policies import PollPolicy, RetryPolicy
 
 _KEPT_ERRORS = 10_000

@@ -63,9 +63,9 @@ class ClientState:
             from prolific_async._polling.poll_requests import PollRequests  # noqa: PLC0415
             from prolific_async._polling.poller import Poller  # noqa: PLC0415
 
-            source = PollRequests(BatchesAPI(transport, retry), workspaces, retry, transport)
+            requests = PollRequests(BatchesAPI(transport, retry), workspaces, retry, transport)
             return Poller(
-                source, workspaces, list_threshold=list_threshold, at_once=transport.polls_at_once
+                requests, workspaces, list_threshold=list_threshold, at_once=transport.polls_at_once
             )
 
         return cls(workspaces, WaitRunner(new_poller))

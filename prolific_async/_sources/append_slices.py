@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 from attrs import frozen
 
+from prolific_async._message_parts import place
 from prolific_async._sources import recognition
-from prolific_async._sources.cells import place
 from prolific_async._sources.items import END, Items
 from prolific_async._sources.json_rows import JsonRows
 from prolific_async._sources.row_keys import RowKey
+from prolific_async._sources.types import Records
 from prolific_async._time_slices import TimeSlices
 
 MAX_RECORDS = 1000
@@ -26,8 +26,6 @@ Source: "append datapoints" in the service's documentation.
 MAX_BYTES = 4 * 1024 * 1024
 
 _NEEDED = "append takes an iterable of mappings of field names to values"
-
-Records = Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]]
 
 
 @frozen

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from prolific_async import _numbers
-from prolific_async._message_parts import brief
+from prolific_async._message_parts import brief, place
 
 Cell: TypeAlias = "str | int | float | bool | Decimal | None"
 
@@ -115,12 +115,6 @@ def _check_text(value: str) -> None:
             f"it has half a surrogate pair (U+{code:04X}) at position {error.start}, "
             "which UTF-8 cannot hold"
         ) from None
-
-
-def place(row: int, column: object = None) -> str:
-    """Return "row N (counted from 0), column C", for the start of an error message."""
-    where = f"row {row} (counted from 0)"
-    return where if column is None else f"{where}, column {brief(repr(column))}"
 
 
 def plain_row(row: int, cells: Mapping[Any, Any]) -> dict[str, Cell]:

@@ -6,8 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from prolific_async._message_parts import brief
-from prolific_async._sources.cells import place
+from prolific_async._message_parts import brief, place
 
 MAX_RECORD_BYTES = 1024 * 1024
 """Bytes of the longest record that is accepted; reading it takes several times as much memory."""

@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterable
 from itertools import chain
 
-from prolific_async._message_parts import brief
+from prolific_async._message_parts import brief, place
 from prolific_async._row_key import META_ROW_KEY
 from prolific_async._sources import csv_splitter
-from prolific_async._sources.cells import place
 from prolific_async._sources.contents import PIECE, Content, Spool
 from prolific_async._sources.csv_splitter import (
     CsvRecordSplitter,

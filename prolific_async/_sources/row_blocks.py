@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, NoReturn
 
-from prolific_async._sources.cells import place, plain_row
+from prolific_async._message_parts import place
+from prolific_async._sources.cells import plain_row
 from prolific_async._sources.recognition import advice
 
 Row = dict[str, Any]

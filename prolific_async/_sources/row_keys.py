@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from prolific_async._message_parts import brief
+from prolific_async._message_parts import brief, place
 from prolific_async._row_key import META_ROW_KEY
-from prolific_async._sources.cells import place, text
+from prolific_async._sources.cells import text
 from prolific_async.dataset_schema import DatasetSchema, FieldType
 
 _BUCKETS = 1 << 14

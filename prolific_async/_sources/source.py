@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from prolific_async._message_parts import brief
 from prolific_async._sources import formats, recognition, row_keys, text_checks
@@ -21,20 +21,9 @@ from prolific_async._sources.json_rows import JsonRows
 from prolific_async._sources.key_rewriting import write_with_keys
 from prolific_async._sources.payload import Payload
 from prolific_async._sources.row_keys import RowKey
+from prolific_async._sources.types import SourceLike
 from prolific_async._time_slices import TimeSlices
 from prolific_async.dataset_schema import V4, DatasetSchema
-
-BytesLike: TypeAlias = bytes | bytearray | memoryview
-SourceLike: TypeAlias = (
-    str
-    | os.PathLike[str]
-    | BytesLike
-    | Iterable[BytesLike]
-    | AsyncIterable[BytesLike]
-    | Iterable[Mapping[str, Any]]
-    | AsyncIterable[Mapping[str, Any]]
-)
-"""What can be uploaded: a path, bytes, or an iterable, plain or async, of bytes or of rows."""
 
 
 class Source:

@@ -253,7 +253,7 @@ async def test_a_group_that_is_due_is_planned_in_slices(monkeypatch: pytest.Monk
     load.poller.leave(wait)  # now its next poll is not needed as early
     monkeypatch.setattr("prolific_async._polling.sliced_work._SLICE", -1.0)
     load.poller._timer_fired(group.when)
-    assert load.poller._work.jobs
+    assert load.poller._work.loops
     await load.close()
 
 
@@ -262,7 +262,7 @@ async def test_short_work_is_done_in_one_slice() -> None:
     work = SlicedWork(lambda: done.append("after"))
     work.each(range(3), done.append, lambda: done.append("then"))
     assert done == [0, 1, 2, "then", "after"]
-    assert not work.jobs
+    assert not work.loops
     await work.drained()
 
 
@@ -286,7 +286,7 @@ def test_drained_does_not_wait_when_the_work_is_done(monkeypatch: pytest.MonkeyP
         began = asyncio.get_running_loop().time()
         work = SlicedWork(lambda: None)
         work.each(range(2 * CHUNK), abs)
-        assert work.jobs
+        assert work.loops
         await work.drained()
         assert asyncio.get_running_loop().time() == began
 

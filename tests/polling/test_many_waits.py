@@ -420,7 +420,7 @@ async def test_ended_waits_leave_nothing_in_memory(
         assert not client.batches.state.workspaces._newer
         assert not client.batches.state.workspaces._older
         assert waits._poller is not None
-        assert not waits._poller._source._lists
+        assert not waits._poller._requests._lists
         scheduler = waits._poller._scheduler
         assert sys.getsizeof(scheduler.targets) == sys.getsizeof({})
         assert sys.getsizeof(client.batches.state.workspaces.awaited) == sys.getsizeof(set())

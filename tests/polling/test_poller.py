@@ -964,10 +964,10 @@ def test_a_wait_that_begins_between_two_slices_of_a_failed_list_poll_is_polled_o
         work = service.poller._work
         await asyncio.sleep(0.1)
         for _ in range(5):
-            if not work.jobs:
+            if not work.loops:
                 await asyncio.sleep(0)
         late = service.start(1, first=100)
-        assert work.jobs
+        assert work.loops
         await asyncio.sleep(9)
         then = [0.2, 3.3, 6.4] if why == "failed" else [5.2, 8.3]
         assert all([when for when, _ in one.seen] == then for one in waits)

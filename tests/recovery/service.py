@@ -13,8 +13,8 @@ from attrs import define, field
 
 from prolific_async import Batch, BatchStatus, RetryPolicy
 from prolific_async._api.batch_lists import ServiceTime
-from prolific_async._api.batches import BatchesAPI, SourceRead
-from prolific_async._api.partial_batches import PartialBatch, Source
+from prolific_async._api.batches import BatchesAPI, SourceBatchRead
+from prolific_async._api.partial_batches import PartialBatch, SourceBatch
 from prolific_async._http.request import Request
 from prolific_async._http.responses import Response, http_date
 from prolific_async._json.converter import load
@@ -108,7 +108,7 @@ class Service:
         self.batches.append(batch)
         return batch
 
-    async def source(self, batch_id: str) -> SourceRead:
+    async def source(self, batch_id: str) -> SourceBatchRead:
         assert batch_id == "b-1"
         self.seen.append("source")
         await asyncio.sleep(self.slowness)
@@ -117,12 +117,16 @@ class Service:
         now = (their_now() + timedelta(seconds=self.ahead)).replace(microsecond=0)
         date = format_datetime(now, usegmt=True) if self.date is None else self.date
         source = self.batches[0]
-        return SourceRead(Source(source.id, source.name, source.workspace_id), http_date(date))
+        return SourceBatchRead(
+            SourceBatch(source.id, source.name, source.workspace_id), http_date(date)
+        )
 
     def utc_now(self) -> float:
         return their_now().timestamp() + self.ours_ahead
 
-    async def named(self, source: Source, name: str, since: float = -math.inf) -> dict[str, Found]:
+    async def named(
+        self, source: SourceBatch, name: str, since: float = -math.inf
+    ) -> dict[str, Found]:
         self.seen.append(identifier(source.workspace_id))
         await asyncio.sleep(self.slowness / 2)
         self._fail("list")
@@ -141,7 +145,7 @@ class Service:
         now = (their_now() + timedelta(seconds=self.ahead)).replace(microsecond=0)
         date = format_datetime(now, usegmt=True) if self.date is None else self.date
         time = ServiceTime(http_date(date), asyncio.get_running_loop().time())
-        nothing = Source("none", "", workspace_id)
+        nothing = SourceBatch("none", "", workspace_id)
         return await self.named(nothing, name), time
 
     def _fail(self, read: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from prolific_async import ConnectionLostError, Copies, DecodeError
 from prolific_async._api.batches import BatchesAPI
-from prolific_async._api.partial_batches import PartialBatch, Source, read_partial
+from prolific_async._api.partial_batches import PartialBatch, SourceBatch, read_partial
 from prolific_async._http.responses import Response
 from prolific_async._recovery.batch_search import (
     BatchSearch,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 WIRE = batch("UNINITIALISED", "c-1").to_dict()
 MADE = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-SOURCE = Source("b-1", "Original", "w-1")
+SOURCE = SourceBatch("b-1", "Original", "w-1")
 LIST = "/api/v1/data-collection/batches"
 DATE = "Wed, 04 Mar 2026 05:06:08 GMT"
 
