@@ -1,4 +1,4 @@
-"""Measures reading responses, two reports and an export, beside what only decodes or saves.
+"""Compares reading responses, two reports and an export with plain decoding and plain saving.
 
 "json.loads" and "csv.reader" are given the whole body, so its transfer is not counted; the first
 keeps all that it decodes, the second counts the records. msgspec and pydantic, if they are

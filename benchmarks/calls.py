@@ -55,7 +55,7 @@ CALLS = (("get_status", "status", "PROCESSING"), ("duplicate", "id", COPY_ID))
 
 
 def field(result: Any, name: str) -> str:
-    """Return a field of a dict or of a model as text; a result that is no object is the field."""
+    """Return a field of a dict or of a model as text; any other result itself as text."""
     return str(result[name] if isinstance(result, dict) else getattr(result, name, result))
 
 

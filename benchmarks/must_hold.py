@@ -1,4 +1,4 @@
-"""Measures the figures that must hold, for an older checkout and for this one, in one run.
+"""Measures the figures that have a target, for an older checkout and for this one, in one run.
 
 The benchmark programs are always those of this checkout; only the package under them changes. The
 checkouts take turns, so that both meet the same noise, and the medians over the rounds are printed
@@ -50,7 +50,7 @@ class Figure:
 
 
 def cpu_ratio(call: str, in_flight: int) -> Callable[[Report], float]:
-    """Return a reader of the CPU of a call, divided by raw aiohttp's."""
+    """Return a function that reads, from a report, a call's CPU divided by raw aiohttp's."""
     return lambda report: _ratio(report, f"{call}, {in_flight} in flight", "cpu / raw aiohttp")
 
 
@@ -72,7 +72,7 @@ def _ours(report: Report) -> list[Report]:
 
 
 def naive_by(run: Callable[[Report], Report]) -> Callable[[Report], float]:
-    """Return a reader of the naive loop's CPU, divided by that of one of our runs."""
+    """Return a function that reads, from a report, the naive loop's CPU divided by our run's."""
 
     def read(report: Report) -> float:
         (naive,) = (each for each in report["crowds"] if each["case"]["subject"] == NAIVE)

@@ -122,7 +122,7 @@ SUBJECTS: dict[str, Callable[[Sequence[str]], Awaitable[Callable[[], object]]]] 
 
 
 async def started(subject: str, waits: int) -> float:
-    """The CPU of starting a wait."""
+    """Return the CPU seconds of starting a wait."""
     start = await SUBJECTS[subject](ids(waits))
     gc.collect()
     cpu = time.process_time()
@@ -133,7 +133,7 @@ async def started(subject: str, waits: int) -> float:
 
 
 async def at_rest(subject: str, waits: int) -> float:
-    """The memory of a wait."""
+    """Return the bytes of the Python heap for each wait after its first poll."""
     start = await SUBJECTS[subject](ids(waits))
     gc.collect()
     tracemalloc.start()
@@ -147,7 +147,7 @@ async def at_rest(subject: str, waits: int) -> float:
 
 
 async def polled(waits: int, seconds: float) -> float:
-    """The CPU of a group poll in which nothing has changed, for each wait."""
+    """Return the CPU seconds for each wait of a group poll in which nothing has changed."""
     polling = Polling(ids(waits), GAP)
     polling.start()
     await asyncio.sleep(GAP / 2)

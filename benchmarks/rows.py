@@ -28,7 +28,7 @@ WRITER, DICT_WRITER, DUMPS = "csv.writer", "csv.DictWriter", "json.dumps"
 
 
 def made(count: int) -> list[Row]:
-    """Return rows of eight columns: texts of several lengths, numbers, booleans and nothing."""
+    """Return rows of eight columns: texts of several lengths, numbers, booleans and None."""
     return [
         {
             "id": number,

@@ -240,7 +240,7 @@ class Rounds:
         self._judge(copy.id, outcome)
 
     def _judge(self, batch_id: str, outcome: Outcome[Any]) -> None:
-        """Record how the wait for a batch that was set up ended, or the problem if it must not."""
+        """Record how a wait for a set-up batch ended; an end that must not happen is a problem."""
         match outcome.failure:
             case None if not outcome.was_cancelled:
                 self._record.ends[batch_id] = READY

@@ -1,4 +1,4 @@
-"""Memory that is left when many waits are over: rounds of them, each for other batches.
+"""Measures the memory left after many waits: several rounds, each for other batches.
 
 Each case runs in a process of its own. All batches are READY from the start, and each round has
 workspaces of its own. Resident memory is measured before the first round, after it and after the

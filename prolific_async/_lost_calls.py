@@ -13,7 +13,7 @@ _WHERE_TO_LOOK = {
 def may_be_repeated(method: str, path: str) -> bool:
     """Return whether a call may be sent twice without an effect beyond the first one's.
 
-    Of appended records the service takes identical ones as one, and syncs of a batch take turns:
+    The service stores identical appended records only once, and runs syncs of a batch in turn:
     https://docs.prolific.com/api-reference/ai-task-builder (append datapoints, sync a batch).
     """
     if method == "POST":

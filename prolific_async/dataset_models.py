@@ -154,7 +154,7 @@ class Dataset(BoundModel):
 
 @frozen(repr=False)
 class Upload(BoundJob):
-    """A file that was uploaded to a dataset, whose rows the service takes in afterwards.
+    """A file that was uploaded to a dataset; the service then imports its rows.
 
     Attributes:
         id: The id of its import (V4) or of the dataset (V3).
@@ -191,7 +191,7 @@ class Upload(BoundJob):
         poll: PollPolicy | None = None,
         on_event: Callable[[StatusEvent], object] | None = None,
     ) -> Dataset:
-        """Wait until the rows are taken in, and return the dataset as it is then.
+        """Wait until the rows are imported, and return the dataset as it is then.
 
         With a schema (V4) it is this file's own import that counts, without one (V3) the status of
         the dataset, which shows UNINITIALISED for a while after an upload.
@@ -205,9 +205,9 @@ class Upload(BoundJob):
             on_event: A plain function that is called with every poll; what it raises is logged.
 
         Raises:
-            PartialImportError: Some rows were not taken; ``errors`` tell which, and why.
+            PartialImportError: Some rows were rejected; ``errors`` tell which, and why.
             SchemaNeededError: The import waits until the dataset has a schema.
-            JobFailedError: No row was taken; ``reason`` tells why.
+            JobFailedError: No row was accepted; ``reason`` tells why.
             WaitFailedError: Polling failed for good, or the client was closed.
             WaitTimeoutError: The timeout is over.
 

@@ -112,7 +112,7 @@ class Datasets:
     ) -> Upload:
         """Upload a file or rows to a dataset, and return once the service has stored the file.
 
-        Its rows are taken in afterwards: ``await upload.wait()`` returns the dataset once they are.
+        Its rows are imported afterwards: ``await upload.wait()`` returns the dataset once they are.
         A V3 dataset takes one file, a V4 dataset any number. Rows are sent as ``rows.csv`` (V3) or
         ``rows.jsonl`` (V4).
 
@@ -165,9 +165,9 @@ class Datasets:
         """Add records to a V4 dataset, in slices of up to 1,000 records and 4 MiB.
 
         While an import or a migration runs, the service refuses (409), and the slice is sent again
-        later. One whose response is lost is sent again at once, since the service takes identical
-        records as one. If a batch of the dataset has ``auto_sync_enabled``, tasks are built for the
-        new records by themselves; more tasks under an active study may mean more pay.
+        later. A slice whose response is lost is sent again at once, since the service stores
+        identical records only once. If a batch of the dataset has ``auto_sync_enabled``, tasks for
+        the new records are built automatically; more tasks under an active study may mean more pay.
 
         Args:
             dataset: The dataset, which has a schema.
@@ -181,15 +181,16 @@ class Datasets:
             on_progress: A plain function that is called after each slice; what it raises is logged.
 
         Returns:
-            How many records were taken and how many were not, and why. Check it: the service
-            answers with a success even when it took none.
+            How many records were accepted and how many rejected, and why. Check it: the service
+            answers with a success even when it accepted none.
 
         Raises:
             RequestTimeoutError: The timeout is over.
-            ValueError: Also if a record cannot be sent; ``result`` tells what was taken before it.
-            TypeError: ``records`` is no iterable of mappings.
-            Exception: Each error that comes after the first request has ``result``, what was taken
+            ValueError: Also if a record cannot be sent; ``result`` tells what was accepted
                 before it.
+            TypeError: ``records`` is no iterable of mappings.
+            Exception: Each error that comes after the first request has ``result``, what was
+                accepted before it.
 
         Source: https://docs.prolific.com/api-reference/ai-task-builder (append datapoints).
 
@@ -208,7 +209,7 @@ class Datasets:
                 raise ValueError(
                     f"dataset {dataset_id} has no schema, so it takes one file: call upload"
                 )
-        if key is not None and not row_keys.takes_keys(schema):  # or changed since
+        if key is not None and not row_keys.takes_keys(schema):  # unknown or outdated
             row_keys.check_schema((await self._api.get(dataset_id)).schema)
         appending = Appending(
             self._api, dataset_id, self._retry, self._poll, self._sleep, on_progress
@@ -260,7 +261,7 @@ class Datasets:
 
         A V3 dataset is ready when its status is READY. A V4 dataset has no status: the wait goes on
         while an import runs, and the dataset is ready when an import was complete or partial or
-        when it has datapoints. An upload's own ``wait`` tells whether its whole file was taken in.
+        when it has datapoints. An upload's own ``wait`` tells whether its whole file was imported.
 
         Args:
             dataset: The dataset.
@@ -274,8 +275,9 @@ class Datasets:
             The dataset as it was then, bound to this client.
 
         Raises:
-            JobFailedError: The file could not be taken in (V3).
-            NothingUploadedError: For ``uninitialised_grace``, no import ran or had taken rows (V4).
+            JobFailedError: The file could not be imported (V3).
+            NothingUploadedError: For ``uninitialised_grace``, no import ran or had accepted
+                rows (V4).
             WaitFailedError: Polling failed for good, or the client was closed.
             WaitTimeoutError: The timeout is over.
 

@@ -42,7 +42,7 @@ from prolific_async._message_parts import brief, named_ids, seconds, service_wor
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})  # redirects that other clients would follow
 _NOT_MODIFIED, _REQUEST_TIMEOUT, _TOO_EARLY = 304, 408, 425
 _REQUEST_ID_LENGTH = 128
-# Of gateways, load balancers and proxies: the service documents none.
+# Headers that gateways, load balancers and proxies set: the service documents none.
 _REQUEST_IDS = (
     "X-Request-Id",
     "Request-Id",
@@ -76,7 +76,7 @@ class ProlificError(Exception):
     """The copy that exists although ``duplicate_and_wait`` failed, None if none is known."""
 
     result: prolific_async.AppendResult | None = None
-    """What the service had taken before an ``append`` failed, None for any other call."""
+    """What the service had accepted before an ``append`` failed, None for any other call."""
 
     def __init__(self, *args: object) -> None:
         # Not super().__init__: OSError, a base of some, would take three arguments for its own.
@@ -514,13 +514,13 @@ class BatchNotSetUpError(WaitError):
     """The batch stayed UNINITIALISED for ``uninitialised_grace``: ``setup`` was not called."""
 
     _ending = (
-        "found UNINITIALISED for too long: call setup, which needs a READY dataset, or if that "
+        "found it UNINITIALISED for too long: call setup, which needs a READY dataset, or if that "
         "was done allow a longer uninitialised_grace"
     )
 
 
 class NothingUploadedError(WaitError):
-    """The dataset stayed empty for ``uninitialised_grace``: nothing was uploaded, or taken in.
+    """The dataset stayed empty for ``uninitialised_grace``: nothing was uploaded, or imported.
 
     ``last_status`` is "failed" or "pending_schema" if that is the status of its newest import.
     """
@@ -609,7 +609,7 @@ class _Partial:
 
     @property
     def errors(self) -> tuple[Any, ...]:
-        """The rows or datapoints that were not taken, each with its reason; perhaps not all."""
+        """The rows or datapoints that were rejected, each with its reason; perhaps not all."""
         return getattr(self.job, "errors", None) or ()
 
     def _count(self, index: int) -> int | None:
@@ -640,17 +640,17 @@ _WHOLE_ROW = "_raw"  # the field of a row that the service cannot read
 
 
 class PartialImportError(_Partial, JobFailedError):
-    """The service took some rows of an import and not the others; what it took stays.
+    """The service accepted some rows of an import and rejected others; the accepted ones stay.
 
     ``accepted_count`` and ``rejected_count`` are their numbers, and ``errors`` tell which rows were
-    not taken, and why. ``wait(partial="accept")`` returns the dataset all the same.
+    rejected, and why. ``wait(partial="accept")`` returns the dataset all the same.
     """
 
     _counts = "accepted_count", "rejected_count"
 
     def _how_it_ended(self) -> str:
         return (
-            f"found only a part taken: {self._summary()}see .errors, and upload the rest corrected"
+            f"found some rows rejected: {self._summary()}see .errors, and upload the rest corrected"
         )
 
 

@@ -55,7 +55,7 @@ class RejectedRow(WireModel):
     Attributes:
         record_index: Its place, counted from 0, without a CSV's header; None if it is unknown.
         field: The field that is wrong, "_raw" for a row that cannot be read, None if no single one.
-        reason: Why it was not taken.
+        reason: Why it was rejected.
 
     """
 
@@ -76,10 +76,10 @@ class ImportJob(WireModel):
         created_at: When its upload was asked for, in UTC.
         updated_at: When it changed last, in UTC.
         filename: Name of the file.
-        accepted_count: Rows that were taken, those that were there before included; None before the
-            end.
-        rejected_count: Rows that were not taken, None if the import is not partial.
-        errors: The rows that were not taken, perhaps fewer than ``rejected_count``; None if the
+        accepted_count: Rows that were accepted, also those that were there before; None before
+            the end.
+        rejected_count: Rows that were rejected, None if the import is not partial.
+        errors: The rows that were rejected, perhaps fewer than ``rejected_count``; None if the
             import is not partial.
         reason: Why it failed, None if it did not.
         extra: Unknown keys of the response, read-only.
@@ -111,11 +111,12 @@ class ImportJob(WireModel):
 
 @frozen(repr=False)
 class AppendResult(WireModel):
-    """The result of an ``append``: how many records were taken, and which ones were not.
+    """The result of an ``append``: how many records were accepted, and which were rejected.
 
     Attributes:
-        accepted: Records that were taken, including identical ones that were there before.
-        rejected: Records that were not taken.
+        accepted: Number of records that were accepted, including identical ones that were there
+            before.
+        rejected: Number of records that were rejected.
         errors: The first 10,000 rejected records, with their positions among all records of the
             call, counted from 0.
         extra: Unknown keys of the response, read-only.

@@ -261,7 +261,7 @@ class Batch(WireModel):
         dataset_id: prolific_async.Dataset | str | UUID | None = None,
         tasks_per_group: int | None = None,
     ) -> None:
-        """Have this batch's tasks built: see ``Batches.setup``."""
+        """Start to build this batch's tasks: see ``Batches.setup``."""
         await self._bound.setup(self, dataset_id=dataset_id, tasks_per_group=tasks_per_group)
 
     async def update(
@@ -279,7 +279,7 @@ class Batch(WireModel):
         )
 
     async def sync(self) -> prolific_async.BatchSync:
-        """Have tasks built for the new datapoints of the dataset: see ``Batches.sync``."""
+        """Start to build tasks for datapoints added since the setup: see ``Batches.sync``."""
         return await self._bound.sync(self)
 
     async def task_ids(self) -> list[str]:

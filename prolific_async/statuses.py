@@ -19,11 +19,11 @@ class DatasetStatus(OpenEnum):
     UNINITIALISED = "UNINITIALISED"
     """Nothing was uploaded, or only just now."""
     PROCESSING = "PROCESSING"
-    """The rows of its file are being taken in."""
+    """The rows of its file are being imported."""
     READY = "READY"
     """Batches can be set up with it."""
     ERROR = "ERROR"
-    """Its file could not be taken in."""
+    """Its file could not be imported."""
 
 
 class JobStatus(OpenEnum):

@@ -143,7 +143,7 @@ async def test_update_without_a_change_is_refused() -> None:
     async with scripted() as (client, _):
         with pytest.raises(ValueError, match="change: name, task, dataset, items or auto_sync"):
             await client.batches.update("b-1")
-        with pytest.raises(ValueError, match="dataset must be left out, or another one"):
+        with pytest.raises(ValueError, match="dataset must be another one, or left out"):
             await client.batches.update("b-1", dataset=None)  # type: ignore[arg-type]  # as it says
 
 

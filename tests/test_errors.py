@@ -543,7 +543,7 @@ def test_errors_of_jobs_of_which_nothing_is_known_are_sentences() -> None:
         assert "None" not in str(error)
     bare = PartialImportError("i-1", None, 2.0, 3, ())
     assert (bare.accepted_count, bare.rejected_count, bare.errors) == (None, None, ())
-    assert "taken: see .errors, and" in str(bare)
+    assert "rejected: see .errors, and" in str(bare)
     odd = JobFailedError("i-1", None, 2.0, 3, (), SimpleNamespace(reason=7))
     assert odd.reason is None
 

@@ -639,7 +639,7 @@ async def test_a_request_that_is_sent_again_is_below_its_call(
 
 def test_every_method_that_awaits_has_a_span_of_its_own_or_one_for_each_wait() -> None:
     for owner, spanned in (
-        (Batches, {*otel._CALLS, "wait_until_ready", "wait_all", "close"}),
+        (Batches, {*otel._CALLS, "wait_until_ready", "wait_all"}),
         (Datasets, {*otel._DATASET_CALLS, "wait_until_ready"}),
         (Report, {"rows", "download"}),
         (Export, {"wait", "download", "delete"}),

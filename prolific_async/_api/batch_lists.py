@@ -1,4 +1,4 @@
-"""Reads pages of batch lists, either after or while they arrive."""
+"""Reads pages of batch lists, either while they arrive or as a whole."""
 
 from __future__ import annotations
 

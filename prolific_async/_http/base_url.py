@@ -48,7 +48,7 @@ def read_base_url(given: str | None, token: Token) -> tuple[str, str]:
 def _problem(url: URL, text: str, path: str, token: Token) -> str:
     """Return what is wrong with a base URL, "" if nothing is."""
     if url.user is not None or url.password is not None:
-        return "must hold no user and password: the token does that"
+        return "must hold no user and password: the token is the only credential"
     if url.query_string or url.fragment or re.search(r"[\s\x00-\x1f\x7f]", text):
         return "must be a plain address: no query, fragment or white space"
     if not (

@@ -1,4 +1,4 @@
-"""Validates a borrowed session: the token must be safe with it, and aiohttp able to send it."""
+"""Validates a borrowed session: it must keep the token safe, and be able to send the token."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def is_passed_on(
 
     """
     if isinstance(error, asyncio.CancelledError):
-        # Only a cancellation of this task: callbacks and cancelled futures may raise it, too.
+        # Only if this task was cancelled: a callback or a cancelled future may raise it, too.
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
     if isinstance(error, errors.ProlificError) and is_own:

@@ -281,5 +281,5 @@ class _LeakyBucket:
         return self._next_at - max(_BURST - 1 / rate, 0.0)
 
     def hold_until(self, moment: float) -> None:
-        """Until a loop time, let no more requests pass than one burst."""
+        """Let at most one burst of requests pass before the given loop time."""
         self._next_at = max(self._next_at, moment)

@@ -26,7 +26,7 @@ _PIECE = 256 * 1024  # bytes of a long body for which request_timeout is allowed
 async def read_body(request: Request, response: aiohttp.ClientResponse) -> bytes:
     """Return the whole body of a response and release it.
 
-    Of an unsuccessful response, no more is read than its error shows.
+    An unsuccessful response is read only as far as its error shows it.
 
     Raises:
         DecodeError: The body is larger than 64 MiB, decompressed.
@@ -45,7 +45,7 @@ async def read_body(request: Request, response: aiohttp.ClientResponse) -> bytes
                 raise _too_large(request, response)
             chunks.append(chunk)
             if size > responses.MAX_SHOWN and not succeeded:
-                response.close()  # its error shows no more
+                response.close()  # the error shows only this much
                 break
         return b"".join(chunks)
     finally:

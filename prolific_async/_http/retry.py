@@ -64,7 +64,7 @@ def pauses(policy: RetryPolicy) -> Iterator[float]:
 
     The caller waits longer if the service asks for that (``capped_retry_after``).
     """
-    import backoff  # noqa: PLC0415 - 1 % of this package's import, which only a failure pays
+    import backoff  # noqa: PLC0415 - 1 % of the import time, needed only after a failure
 
     # Without islice, backoff's exponent would grow until it overflows, such as if initial is 0.
     growing = backoff.expo(factor=policy.initial, max_value=policy.maximum)

@@ -162,7 +162,7 @@ class SessionOwner:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             raise errors.ConfigurationError(
-                "no asyncio event loop runs here; from another thread, use the client by "
+                "no asyncio event loop runs here; from another thread, use the client through "
                 "loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe"
             ) from None
         session = self._session

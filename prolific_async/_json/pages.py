@@ -88,7 +88,7 @@ def page_fault(page: Mapping[str, Any]) -> str | None:
 
 
 def add_member(page: dict[str, Any], key: str, value: Any) -> None:
-    """Add a member to a page, the array as ``[]``; unknown keys only as many as errors show."""
+    """Add a member to a page, ``ARRAY`` as ``[]``; drop unknown keys beyond what an error shows."""
     if key in _PAGE_KEYS or len(page) < _MAX_SHOWN_KEYS:
         page[key] = [] if value is ARRAY else value
 

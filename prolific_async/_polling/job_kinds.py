@@ -38,7 +38,7 @@ def status_of_dataset(dataset: Dataset) -> WaitStatus | None:
     """Return the status of a V3 dataset, or derive the status of a V4 dataset from its imports.
 
     The first that applies, of several imports the newest: an import that is running; an import
-    that has taken rows; COMPLETE if the dataset has datapoints; any import that is not
+    that has accepted rows; COMPLETE if the dataset has datapoints; any import that is not
     uninitialised; UNINITIALISED.
     """
     if dataset.generation == V3:

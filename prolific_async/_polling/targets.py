@@ -210,7 +210,7 @@ class WorkspaceGroup(_Pollable):
         return self._judge(result, now)
 
     def serve(self, target: PollTarget, now: float) -> bool:
-        """Return whether a list poll sent now serves a target; if so, clear its ``poll_now``."""
+        """Return whether a list poll sent now serves a target; if so, clear ``poll_requested``."""
         if target.stage or not target.fits_group(now):
             return False
         if target.poll_requested:

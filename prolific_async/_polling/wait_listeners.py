@@ -93,7 +93,7 @@ def _call_outside_of_tasks(function: Callable[[Any], object], value: object) -> 
         function(value)
         return
     loop = task.get_loop()
-    # Public functions, for task classes of one's own ("Extending" in asyncio's documentation).
+    # Public functions, meant for custom task classes ("Extending" in asyncio's documentation).
     asyncio._leave_task(loop, task)  # noqa: SLF001
     try:
         function(value)

@@ -258,7 +258,7 @@ class Duplicator:
     async def _find(
         self, search: _Search, searched_id: str, pending: PendingDuplicate, call: tuple[str, str]
     ) -> tuple[Copies, bool]:
-        """Return the batches that may be the copy, and whether there is one that surely is it.
+        """Return the batches that may be the copy, and whether the only one certainly is the copy.
 
         Searches again while no batch is new: the POST may still be running, or the list may lag.
         ``call`` is the method and path of the POST, for the log.

@@ -1,6 +1,6 @@
-"""Records of a CSV that arrives in pieces, without the csv module's limit for a cell.
+"""Parses the records of a CSV that arrives in pieces, without the csv module's cell size limit.
 
-That limit, 128 KiB by default, is one for the whole process, so a library must not change it.
+That limit, 128 KiB by default, applies to the whole process, so a library must not change it.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _split_quoted(block: str, quotes: int) -> Records | None:
     if len(body) < len('""') or body[0] != '"' or body[-1] != '"':
         return None
     records = [line.split('","') for line in body[1:-1].split('"\r\n"')]
-    # If there are no other quotes, each separator that was found is one.
+    # If every quote begins or ends a cell, every match is a real separator.
     if quotes == 2 * sum(map(len, records)):
         return records
     for record in records:

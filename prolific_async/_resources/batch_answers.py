@@ -13,11 +13,11 @@ import prolific_async
 from prolific_async import _validation
 from prolific_async._http.transport import Transport
 from prolific_async._polling.job_starts import JobStarts
+from prolific_async._resources.job_waits import JobWaits
 from prolific_async.models import Batch
 
 if TYPE_CHECKING:
     from prolific_async._resources.exports import ExportJobs
-    from prolific_async._resources.job_waits import JobWaits
 
 
 class BatchAnswers:

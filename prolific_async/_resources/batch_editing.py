@@ -144,7 +144,9 @@ class BatchEditing:
         if task is not UNSET:
             keys["task_details"] = _validation.task_details(task)
         if dataset is None:
-            raise ValueError("dataset must be left out, or another one: it cannot be taken away")
+            raise ValueError(
+                "dataset must not be None, as it cannot be removed: leave it out, or give another"
+            )
         if dataset is not UNSET:
             keys["dataset_id"] = _validation.dataset_id(dataset)
         if items is not UNSET:

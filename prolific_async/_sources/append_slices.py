@@ -18,7 +18,7 @@ from prolific_async._sources.types import Records
 from prolific_async._time_slices import TimeSlices
 
 MAX_RECORDS = 1000
-"""Records that the service takes in one request.
+"""Records that the service accepts in one request.
 
 Source: "append datapoints" in the service's documentation.
 """

@@ -1,4 +1,4 @@
-"""Records of CSV files, cut from bytes as the csv module would, but without its limit of a cell."""
+"""Records of CSV files, cut from bytes as the csv module would, but without its cell size limit."""
 
 from __future__ import annotations
 

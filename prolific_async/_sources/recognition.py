@@ -11,8 +11,8 @@ from prolific_async._message_parts import brief
 # Methods that return the rows of a table as a list of dicts: polars, pyarrow, pandas.
 _TABLES = {"to_dicts": "to_dicts()", "to_pylist": "to_pylist()", "to_dict": 'to_dict("records")'}
 
-# By an attribute of rows that are no mappings, how to convert them: named tuples and rows of
-# SQLAlchemy; dataclasses; rows of sqlite3 and asyncpg.
+# How to turn rows that are not mappings into mappings, by an attribute that such rows have: named
+# tuples and rows of SQLAlchemy; dataclasses; rows of sqlite3 and asyncpg.
 _ROWS = {
     "_asdict": "(row._asdict() for row in rows)",
     "__dataclass_fields__": "map(dataclasses.asdict, rows)",

@@ -95,7 +95,7 @@ def setup(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Have a batch's tasks built, and print its id; 'wait' awaits the end.
+    """Start to build a batch's tasks, and print the batch's id; 'wait' waits for the end.
 
     Example:
       prolific-async batch setup "$copy" --tasks-per-group 5

@@ -33,7 +33,7 @@ _LAYOUT = typer.Option(
 )
 _AUTO_SYNC = typer.Option(
     "--auto-sync/--no-auto-sync",
-    help="Whether rows that come later become tasks by themselves, which may mean more pay.",
+    help="Whether rows added later become tasks automatically, which may mean more pay.",
     show_default=False,
 )
 
@@ -54,7 +54,7 @@ def create(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    r"""Make a batch and print its id; 'setup' has its tasks built.
+    r"""Make a batch and print its id; 'setup' then builds its tasks.
 
     Example:
       batch=$(prolific-async batch create --workspace "$WORKSPACE_ID" \\
@@ -86,9 +86,7 @@ def update(
     introduction: Annotated[str | None, _INTRODUCTION] = None,
     steps: Annotated[str | None, _STEPS] = None,
     layout: Annotated[Any, _LAYOUT] = None,
-    clear_items: Annotated[
-        bool, typer.Option("--clear-items", help="Take the layout away.")
-    ] = False,
+    clear_items: Annotated[bool, typer.Option("--clear-items", help="Remove the layout.")] = False,
     dataset: Annotated[str | None, _DATASET] = None,
     auto_sync: Annotated[bool | None, _AUTO_SYNC] = None,
     as_json: AsJson = False,
@@ -133,7 +131,7 @@ def sync(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Have tasks built for rows that came after 'setup', and print the sync's id.
+    """Start to build tasks for rows added after 'setup', and print the sync's id.
 
     The batch must be READY, and its dataset have a schema (V4). More tasks
     under an active study may mean more pay.

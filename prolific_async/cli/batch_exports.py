@@ -47,7 +47,7 @@ def export(
     output: Output = None,
     overwrite: Overwrite = False,
     export_id: Annotated[
-        str | None, text("--id", "An export that was begun before; see 'exports'.", metavar="ID")
+        str | None, text("--id", "Id of an export started before; see 'exports'.", metavar="ID")
     ] = None,
     study: Annotated[str | None, text("--study", "Only answers of a study.", metavar="ID")] = None,
     since: Annotated[Any, _time_option("--since", "Only answers from this time on.")] = None,
@@ -120,7 +120,7 @@ def exports(
         typer.Option(
             "--delete",
             metavar="ID",
-            help="Delete an export first; give the option for each.",
+            help="First delete this export; may be given more than once.",
             show_default=False,
         ),
     ] = None,

@@ -49,7 +49,7 @@ def create(
         typer.Option(
             "--field",
             metavar="NAME=TYPE",
-            help="A field; give the option for each. Types: text, image_url, audio_url,"
+            help="A field; may be given more than once. Types: text, image_url, audio_url,"
             " video_url, metadata, task_group_id.",
             show_default=False,
         ),

@@ -21,7 +21,7 @@ def dataset_line(dataset: Dataset) -> tuple[object, ...]:
     if job is not None and job.reason:
         return *line, job.reason
     if job is not None and job.rejected_count:
-        return *line, f"not taken: {job.rejected_count}"
+        return *line, f"rejected: {job.rejected_count}"
     return line
 
 
@@ -30,10 +30,10 @@ def print_rejected(rows: Sequence[RejectedRow], count: int | None) -> None:
     for row in rows[:_SHOWN]:
         place = "a row" if row.record_index is None else f"row {row.record_index} (counted from 0)"
         field = "" if row.field in (None, "_raw") else f", field '{row.field}'"
-        print_error(f"not taken: {place}{field}: {row.reason or 'no reason was given'}")
+        print_error(f"rejected: {place}{field}: {row.reason or 'no reason was given'}")
     more = (len(rows) if count is None else count) - min(len(rows), _SHOWN)
     if more > 0:
-        print_error(f"not taken: {more} more")
+        print_error(f"rejected: {more} more")
 
 
 def _newest_import(dataset: Dataset) -> ImportJob | None:

@@ -51,7 +51,7 @@ def upload(
         str | None,
         text("--key", "Column that joins answers to rows later; unique.", metavar="COLUMN"),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the rows are taken in.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the rows are imported.")] = False,
     timeout: Annotated[
         float | None,
         seconds("Seconds to wait; by default half an hour, or longer for many rows."),
@@ -70,8 +70,8 @@ def upload(
 ) -> None:
     """Upload a file to a dataset, and print the dataset's id once it is stored.
 
-    With --wait it is printed once the rows are taken in. Rows that are not
-    taken (V4) are named, and the exit code is 1; what was taken stays.
+    With --wait it is printed once the rows are imported. Rows that are
+    rejected (V4) are named, and the exit code is 1; the other rows stay.
 
     With --json --wait the object has, beside the keys of the upload, outcome
     ("ready", "partial", "failed", "schema_needed", "timed_out" or "gave_up"),
@@ -133,11 +133,11 @@ def append(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Add records to a dataset with a schema (V4), and print how many were taken.
+    """Add records to a dataset with a schema (V4), and print how many were accepted.
 
     All lines of a file are checked before anything is sent, those of standard
-    input as they come. Records that are there already are taken as one, so the
-    command may be run again. If the service rejects records, they are named
+    input as they come. Records that are there already are not stored twice, so
+    the command may be run again. If the service rejects records, they are named
     and the exit code is 1. More tasks under an active study may mean more pay.
 
     Example:
@@ -228,5 +228,5 @@ def _print_appended_before(error: Exception) -> None:
     before: AppendResult | None = getattr(error, "result", None)
     if before is not None and (before.accepted or before.rejected):
         print_error(
-            f"before the error {before.accepted} records were taken, and {before.rejected} not"
+            f"before the error: {before.accepted} records accepted, {before.rejected} rejected"
         )

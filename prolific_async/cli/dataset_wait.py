@@ -37,11 +37,11 @@ def wait(
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Wait until the rows of all datasets are taken in; a failed dataset ends no other wait.
+    """Wait until the rows of all datasets are imported; a failed dataset ends no other wait.
 
     A dataset without a schema (V3) is awaited until it is READY, one with a
     schema (V4) until none of its imports runs and it has rows. 'upload --wait'
-    tells whether all rows of a file were taken.
+    tells whether all rows of a file were accepted.
 
     A terminal gets a live table. A pipe gets a line when a status changes:
     seconds, id and status, parted by tabs.

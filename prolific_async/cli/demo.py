@@ -133,6 +133,6 @@ def _print_summary(outcomes: Mapping[str, Batch | WaitError], doomed: str, effor
     for name, error in failed.items():
         print_line(f"{name} {_raised(error)}: {error}")
     is_as_planned = len(ready) == len(outcomes) - 1 and list(failed) == [doomed]
-    verdict = "As it was meant to be" if is_as_planned else "Not as it was meant to be"
+    verdict = "As expected" if is_as_planned else "Not as expected"
     print_line(f"{verdict}: {len(ready)} READY, {len(failed)} failed, in {effort}.")
     return ExitCode.OK if is_as_planned else ExitCode.FAILED

@@ -32,9 +32,9 @@ class ExitCode(IntEnum):
 
 
 EXIT_CODES_HELP = (
-    "Exit codes: 0 ready or done; 1 it failed, was never begun, or rows were not taken; 2 wrong"
-    " usage; 3 timed out; 4 the service refused, or it or the network failed."
-    " Of several the worst one decides: 2 before 1 before 4 before 3."
+    "Exit codes: 0 ready or done; 1 the work failed or was never begun, or rows were rejected;"
+    " 2 wrong usage; 3 timed out; 4 the service refused the call, or the service or the network"
+    " failed. If there are several, the worst one counts: 2 before 1 before 4 before 3."
 )
 
 _WORST_FIRST = (

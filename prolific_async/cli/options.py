@@ -36,7 +36,7 @@ BatchIdsOrStdin = Annotated[
     list[str],
     typer.Argument(
         metavar="BATCH_ID...",
-        help="Ids of batches, any number; - reads more from standard input, a line each.",
+        help="Ids of batches, any number; - reads more from standard input, one per line.",
         show_default=False,
     ),
 ]
@@ -53,7 +53,7 @@ DatasetIdsOrStdin = Annotated[
     list[str],
     typer.Argument(
         metavar="DATASET_ID...",
-        help="Ids of datasets, any number; - reads more from standard input, a line each.",
+        help="Ids of datasets, any number; - reads more from standard input, one per line.",
         show_default=False,
     ),
 ]
@@ -64,7 +64,7 @@ Url = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="Where the service is; by default PROLIFIC_URL, else https://api.prolific.com.",
+        help="Base URL of the service; by default PROLIFIC_URL, else https://api.prolific.com.",
         show_default=False,
     ),
 ]

@@ -123,7 +123,7 @@ def checked_name(name: object) -> str:
 def checked_executor_id(executor_id: object) -> str:
     """Check the name of a worker's process, and return it."""
     if not isinstance(executor_id, str) or not executor_id:
-        raise ValueError(f"executor_id must be this process's own name: {executor_id!r}")
+        raise ValueError(f"executor_id must be text and not empty: {executor_id!r}")
     return _storable("executor_id", executor_id)
 
 

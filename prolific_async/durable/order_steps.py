@@ -170,7 +170,7 @@ class OrderSteps:
         self._next_pause = self._pauses.next_gap(self._next_pause)
 
     async def _set_up(self, copy_id: str) -> bool:
-        """Set the copy up unless its status shows a setup; return False if this is not sure."""
+        """Set the copy up unless its status shows a setup; False if the outcome is unknown."""
         is_new, self._may_be_set_up = not self._may_be_set_up, True
         spec = self._spec
         send = partial(

@@ -68,7 +68,7 @@ class RunningOrders:
             await asyncio.wait(self._calls)
 
     async def keep_cancelling(self, queues: OrderQueues, *, every: float) -> None:
-        """Stop orders that were cancelled in the database, until cancelled itself.
+        """Stop orders that were cancelled in the database; runs until its own task is cancelled.
 
         By itself DBOS notices only when an order has something to record.
 

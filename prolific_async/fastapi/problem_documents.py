@@ -49,7 +49,7 @@ _UNUSABLE = Problem(502, "unusable_answer", "Prolific gave no answer that can be
 _UNREACHABLE = Problem(502, "unreachable", "Prolific could not be reached.")
 _REFUSED = Problem(400, "refused", "Prolific refuses this request as it stands.")
 _RESTARTING = Problem(503, "restarting", "This service is being restarted: try again.")
-NO_SOURCE = Problem(500, "source_failed", "This service could not tell all batches to wait for.")
+NO_SOURCE = Problem(500, "source_failed", "This service could not list the batches to wait for.")
 """For an event stream whose iterable of batches raised an error that is not the client's."""
 _UNKNOWN = Problem(
     502, "outcome_unknown", "It may or may not have been done: check before you send it again."
@@ -165,7 +165,7 @@ def log_problem(error: errors.ProlificError, connection: HTTPConnection) -> Prob
     try:
         _log.log(
             level,
-            "%s was told %r, as %s: %s",
+            "%s got the problem %r because of %s: %s",
             "".join(char if char.isprintable() else " " for char in path),
             problem.code,
             type(error).__name__,

@@ -114,7 +114,7 @@ def unit_options(given: Iterable[UnitOption | str]) -> tuple[UnitOption, ...]:
 
 
 def _from_texts(kind: type[Option | UnitOption], given: Any) -> Any:
-    """Return options, made of those that are texts; wrong values are left to the field's check."""
+    """Turn texts in a list of options into options; leave other values to the field's check."""
     found = values.entries(given)
     if not isinstance(found, tuple):
         return found

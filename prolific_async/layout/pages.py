@@ -137,7 +137,7 @@ class Page(Part):
         return cls(made, display_position=position)
 
     def __repr__(self) -> str:
-        """Show a new page as ``of`` makes it."""
+        """Show a new page as the ``Page.of`` call that makes it."""
         if not is_bare(self):
             return Part.__repr__(self)
         given = [_as_argument(row) for row in self.rows]

@@ -61,7 +61,7 @@ within = partial(trace.use_span, record_exception=False, set_status_on_exception
 
 @contextmanager
 def ending(span: trace.Span) -> Iterator[None]:
-    """End a span when its ``with`` block ends, as succeeded, failed or left."""
+    """End a span with its ``with`` block: as OK, with the error, or with the event "left"."""
     try:
         yield
     except Exception as error:

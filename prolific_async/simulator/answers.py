@@ -39,7 +39,9 @@ def make_submissions(
     """
     count = batch.total_task_count
     if batch.status != READY or not count:
-        raise ValueError(f"answer: the batch is {batch.status}, with {count} tasks")
+        raise ValueError(
+            f"answer: the batch must be READY with tasks; it is {batch.status} with {count} tasks"
+        )
     tasks = BatchTasks(batch)
     groups = tasks.groups()
     taken = Counter(submission.group for submission in batch.submissions)

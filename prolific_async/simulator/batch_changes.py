@@ -1,4 +1,4 @@
-"""Changes of a batch by the fields of a body, as create and update take them."""
+"""Changes to a batch by the JSON body of a create or an update."""
 
 import json
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class InvalidLayoutError(RefusedError):
 
 
 def change_batch(state: State, batch: Batch, fields: Mapping[str, Any]) -> None:
-    """Set the fields that a body has, all or none of them; unknown keys are ignored.
+    """Set all fields of a body, or none if one is invalid; unknown keys are ignored.
 
     Null removes the layout, and the dataset [?: undocumented]; for the others it is refused. All
     of it may change after the setup, too [?: the sources disagree].

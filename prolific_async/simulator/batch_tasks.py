@@ -67,7 +67,7 @@ class BatchTasks:
         self.instructions = _instructions(batch)
 
     def shown_in(self, task: int) -> tuple[int, Mapping[str, Any]]:
-        """Return the number of the datapoint that a task shows, and the item that it asks."""
+        """Return the number of the datapoint that a task shows, and the item to answer."""
         datapoint, instruction = divmod(task, len(self.instructions))
         return datapoint, self.instructions[instruction]
 

@@ -119,7 +119,7 @@ class Dataset:
     imports: dict[str, ImportJob] = attrs.field(factory=dict)
     migrations: dict[str, Migration] = attrs.field(factory=dict)
     running: list[ImportJob | Migration] = attrs.field(factory=list)
-    records: StoredRows | None = None  # those of the last datapoints
+    records: StoredRows | None = None  # rows of the last datapoints; earlier ones have none
     digests: dict[bytes, None] = attrs.field(factory=dict)
     keys: Counter[frozenset[str]] = attrs.field(factory=Counter)
     groups: Counter[str] | None = None

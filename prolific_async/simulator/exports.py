@@ -118,14 +118,14 @@ def _moment(query: Mapping[str, str], name: str) -> datetime | None:
         moment = datetime.fromisoformat(query[name])
     except ValueError:
         raise RefusedError(400, {name: ["This must be a time in ISO 8601."]}) from None
-    # A date is its first moment in UTC [?].
+    # A time without an offset is in UTC, and a date is its midnight [?].
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _matches(submission: Submission, wanted: ExportFilter | None) -> bool:
     if wanted is None:
         return True
-    # The bounds belong to the range [?].
+    # Both bounds are inclusive [?].
     return (
         wanted.study_id in (None, submission.study_id)
         and (wanted.since is None or wanted.since <= submission.at)

@@ -1,4 +1,4 @@
-"""The middleware that makes requests meet their faults."""
+"""The middleware that applies faults to requests."""
 
 import asyncio
 import contextlib

@@ -181,7 +181,7 @@ class FaultQueue:
         return None
 
     def clear(self) -> None:
-        """Remove all faults that have not met their requests."""
+        """Remove all faults from the queue."""
         with self._lock:
             self._injections.clear()
 

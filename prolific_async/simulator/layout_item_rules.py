@@ -76,9 +76,9 @@ def _multiple_choice(item: Mapping[str, Any]) -> Iterator[_Problem]:
         yield "answer_limit", "It must be -1, or from 1 to the number of options."
     exclusive = sum(bool(option.get("exclusive")) for option in options)
     if exclusive and limit == 1:
-        yield "options", "None can be exclusive where one answer is the limit."
+        yield "options", "No option can be exclusive if answer_limit is 1."
     elif exclusive == len(options):
-        yield "options", "One that is not exclusive must remain."
+        yield "options", "At least one option must not be exclusive."
 
 
 def _multiple_choice_with_free_text(item: Mapping[str, Any]) -> Iterator[_Problem]:

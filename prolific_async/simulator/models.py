@@ -77,7 +77,7 @@ class BuiltDatapoints:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "BuiltDatapoints":
-        """Return the datapoints of which a setup or sync that ends now makes tasks."""
+        """Return a dataset's datapoints as a setup or sync that ends now uses them."""
         # Copied: later rows add to it.
         groups = None if dataset.groups is None else dataset.groups.copy()
         records = dataset.records

@@ -24,7 +24,7 @@ def real_or_none(value: float | None) -> float | None:
 
 
 def whole(value: int) -> int:
-    """Return a plain whole number. A fraction stays a fraction."""
+    """Return an integer of any type as a plain int, any other number as a float."""
     number: int = _plain(value)
     return number
 

@@ -199,7 +199,7 @@ class Simulator(AnswerContents):
         return self._log.in_flight()
 
     def inject(self, method: str, route: str, fault: Fault, *, times: int | None = 1) -> None:
-        """Make the next requests to a route meet a fault.
+        """Apply a fault to the next requests to a route.
 
         Each request meets the oldest fault that matches it, before anything else is checked.
 
@@ -218,7 +218,7 @@ class Simulator(AnswerContents):
         self._faults.add(method, route, fault, times)
 
     def clear_faults(self) -> None:
-        """Remove all faults that have not met their requests."""
+        """Remove all faults, so that later requests get real responses."""
         self._faults.clear()
 
     def expire_urls(self) -> None:
@@ -240,7 +240,7 @@ def _loop_time() -> float:
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:
-        # Outside a loop. The clocks of asyncio and uvloop are this one.
+        # No loop runs here; the loops of asyncio and uvloop use this clock.
         return time.monotonic()
 
 

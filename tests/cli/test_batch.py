@@ -189,7 +189,7 @@ def test_errors_name_no_python_attributes(
 
 def test_errors_name_no_python_policies(capsys: pytest.CaptureFixture[str]) -> None:
     print_error(BatchNotSetUpError("b1", None, 61.0, 9, ()))
-    told = "found UNINITIALISED for too long: call setup, which needs a READY dataset"
+    told = "found it UNINITIALISED for too long: call setup, which needs a READY dataset"
     seen = "(no status seen, 9 polls in 61.0 s)"
     assert capsys.readouterr().err == f"waiting for batch b1 {told} {seen}\n"
 

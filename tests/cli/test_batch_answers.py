@@ -261,7 +261,7 @@ def test_a_place_that_cannot_be_written_is_named(
         assert f"'{path}' cannot be written (" in ran.err
 
 
-def test_what_breaks_leaves_no_file(
+def test_a_read_that_breaks_leaves_the_old_file_and_no_other(
     account: Simulator, answered: str, tmp_path: Path, cli: Any
 ) -> None:
     path = tmp_path / "a.jsonl"

@@ -26,7 +26,7 @@ def job(status: str, **more: Any) -> dict[str, Any]:
         ),
         (
             samples.dataset(None, schema_version=4, imports=[job("partial", rejected_count=2)]),
-            ("d1", "partial", 3, "not taken: 2"),
+            ("d1", "partial", 3, "rejected: 2"),
         ),
         (
             samples.dataset(
@@ -46,10 +46,10 @@ def test_rejected_rows_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        r"not taken: row 7 (counted from 0), field 'a\x1b': too\nlong",
-        "not taken: row 8 (counted from 0): torn",
-        "not taken: a row: no reason was given",
-        "not taken: 2 more",
+        r"rejected: row 7 (counted from 0), field 'a\x1b': too\nlong",
+        "rejected: row 8 (counted from 0): torn",
+        "rejected: a row: no reason was given",
+        "rejected: 2 more",
     ]
 
 
@@ -60,4 +60,4 @@ def test_only_twenty_rejected_rows_are_named(
     print_rejected([RejectedRow(n) for n in range(25)], count)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 20 + (more is not None)
-    assert more is None or lines[-1] == f"not taken: {more} more"
+    assert more is None or lines[-1] == f"rejected: {more} more"

@@ -202,8 +202,8 @@ def test_append_names_the_records_that_were_not_taken(v4: str, tmp_path: Path, c
     ran = cli("dataset", "append", v4, str(path))
     assert (ran.code, ran.lines) == (1, ["accepted\t1", "rejected\t30"])
     _, *told = ran.err.splitlines()
-    assert told[0] == "not taken: row 1 (counted from 0), field 'prompt': missing"
-    assert (len(told), told[-1]) == (21, "not taken: 10 more")
+    assert told[0] == "rejected: row 1 (counted from 0), field 'prompt': missing"
+    assert (len(told), told[-1]) == (21, "rejected: 10 more")
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_records_that_cannot_be_read_are_a_usage_error(
     assert account.requests == ()
 
 
-def test_an_error_in_the_input_tells_what_was_taken_before(
+def test_an_error_in_the_input_tells_what_was_accepted_before(
     account: Simulator, v4: str, given: Given, cli: Any
 ) -> None:
     given(b'{"prompt": "a"}\n' * 1100 + b"oops\n")
@@ -254,7 +254,7 @@ def test_an_error_in_the_input_tells_what_was_taken_before(
     assert (ran.code, ran.out) == (2, "")
     progress, before, error = ran.err.splitlines()
     assert progress == "0.0 s\tappend\t1,000 records"
-    assert before == "before the error 1000 records were taken, and 0 not"
+    assert before == "before the error: 1000 records accepted, 0 rejected"
     assert error.startswith("line 1101 of standard input is not JSON")
     assert len(posted(account)) == 1
 

@@ -147,14 +147,14 @@ def test_rows_that_were_not_taken_are_named(v4: str, parts: str, cli: Any, termi
         assert (ran.code, ran.out) == (1, "")
         sentence, *rows = ran.bars.splitlines()[-3:]
         assert sentence.startswith("waiting for import ")
-        assert "found only a part taken: " in sentence
+        assert "found some rows rejected: " in sentence
         assert (
             "row 1 (counted from 0), field 'prompt': missing; upload the rest corrected ("
             in sentence
         )
         assert rows == [
-            "not taken: row 1 (counted from 0), field 'prompt': missing",
-            "not taken: row 2 (counted from 0), field 'prompt': missing",
+            "rejected: row 1 (counted from 0), field 'prompt': missing",
+            "rejected: row 2 (counted from 0), field 'prompt': missing",
         ]
 
 
@@ -170,7 +170,7 @@ def test_a_part_as_json(v4: str, parts: str, cli: Any) -> None:
 def test_a_part_can_be_accepted(v4: str, parts: str, cli: Any) -> None:
     ran = cli("dataset", "upload", v4, parts, "--wait", "--partial", "accept")
     assert (ran.code, ran.out) == (0, f"{v4}\n")
-    assert cli("dataset", "status", v4).out == f"{v4}\tpartial\t1\tnot taken: 2\n"
+    assert cli("dataset", "status", v4).out == f"{v4}\tpartial\t1\trejected: 2\n"
 
 
 def test_an_import_that_fails_exits_with_1(account: Simulator, v4: str, csv: str, cli: Any) -> None:

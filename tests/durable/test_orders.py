@@ -329,7 +329,7 @@ async def test_dbos_warns_of_no_order_that_it_finds_cancelled_itself(
     assert dbos_warnings == []
 
 
-async def test_a_cancelled_order_is_not_resumed_by_who_has_read_it_before(
+async def test_an_order_that_was_cancelled_after_begun_by_read_it_is_not_resumed(
     sim: Simulator, client: ProlificClient, durable: DurableBatches
 ) -> None:
     copy = sim.add_batch("Round 2", status="PROCESSING")

@@ -154,7 +154,7 @@ async def test_a_connection_that_is_lost_while_an_end_is_recorded_is_no_outcome(
     assert len(sim.batches) == 2
 
 
-async def test_what_finds_no_database_says_so_within_its_time(
+async def test_calls_without_a_database_raise_within_their_time_limits(
     mortal: Mortal, client: ProlificClient
 ) -> None:
     url = mortal.address("absent", "tcp")
@@ -272,7 +272,7 @@ async def database(sqlite: SQLite) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def test_what_is_cancelled_is_over_when_its_call_is(database: Database) -> None:
+async def test_a_cancelled_call_ends_only_after_its_function(database: Database) -> None:
     begun, end, over = threading.Event(), threading.Event(), threading.Event()
 
     def call(_client: object) -> None:
@@ -452,7 +452,7 @@ def test_an_address_that_cannot_be_read_is_told_without_its_password(url: Any) -
         ),
     ],
 )
-def test_a_network_may_be_silent_for_so_long(url: str, limited: str) -> None:
+def test_a_postgresql_url_gets_time_limits_unless_it_has_them(url: str, limited: str) -> None:
     assert with_time_limits(url) == limited
 
 
@@ -523,7 +523,7 @@ async def test_an_order_that_is_picked_up_and_begun_at_once_can_be_stopped_again
     checks, resumed = [0], []
 
     class Prompt:
-        """OrderQueues of which this worker takes an order before it has been told of it."""
+        """Order queues whose ``resume`` returns after this worker has stopped the order again."""
 
         async def begun_by(self, _executor_id: str) -> list[str]:
             return ["order"]
@@ -575,7 +575,7 @@ async def test_orders_taken_unknowingly_while_others_are_asked_for_are_picked_up
     orders, asked, resumed = StoppedOrders(), [0], []
 
     class Unknowing:
-        """OrderQueues of which this worker takes another order while it asks for its own."""
+        """Order queues from which this worker takes another order while ``begun_by`` reads."""
 
         async def begun_by(self, _executor_id: str) -> list[str]:
             asked[0] += 1
@@ -718,7 +718,7 @@ async def test_orders_are_picked_up_though_the_log_raises() -> None:
     await asyncio.wait([resuming])
 
 
-async def test_a_time_out_of_what_is_called_is_not_taken_for_the_database_s(
+async def test_a_time_out_of_the_called_function_is_no_outage(
     database: Database,
 ) -> None:
     def call(_client: object) -> None:

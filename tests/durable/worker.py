@@ -85,7 +85,7 @@ def kill(process: ForkServerProcess) -> None:
 
 
 def pause(process: ForkServerProcess) -> None:
-    """Suspend a worker, as a machine does that is out of memory or is moved."""
+    """Suspend a worker, as if its machine were out of memory or being moved."""
     _signal(process, signal.SIGSTOP)
 
 

@@ -235,7 +235,10 @@ async def test_a_path_is_logged_as_one_printable_line(
     async with serving(app) as url, session.get(f"{url}/a%E2%80%A8b%1B%5B31m") as answer:
         assert answer.status == 500
     [record] = [record for record in caplog.records if record.name == "prolific_async"]
-    assert record.getMessage() == "/a b [31m was told 'misconfigured', as ConfigurationError: x"
+    assert (
+        record.getMessage()
+        == "/a b [31m got the problem 'misconfigured' because of ConfigurationError: x"
+    )
 
 
 async def test_a_response_holds_a_fixed_sentence_and_the_log_the_error(

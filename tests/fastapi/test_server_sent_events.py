@@ -377,7 +377,7 @@ async def test_an_error_of_the_iterable_ends_no_wait_and_is_told(
     assert [record.exc_info and record.exc_info[1] for record in caplog.records] == [error]
 
 
-async def test_what_can_be_no_id_fails_alone(
+async def test_an_invalid_id_in_an_async_iterable_fails_alone(
     sim: Simulator, make_client: Make, session: aiohttp.ClientSession
 ) -> None:
     known = sim.add_batch(status="READY")

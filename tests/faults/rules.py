@@ -111,7 +111,7 @@ def _get(name: str, hits: int) -> str:
 
 
 def _read(name: str) -> str:
-    """Return the expected outcome of a GET that is hit once, and then has all."""
+    """Return the expected outcome of a GET that is hit once; "all" is a complete result."""
     if name in _HARMLESS:
         return "all (1)"
     return _get(name, hits=1).replace("PROCESSING", "all")

@@ -1,4 +1,4 @@
-"""Targets about exports, links and the files behind them; none of them shows a link."""
+"""Targets about exports, links and the files behind them; no result may show a link."""
 
 from __future__ import annotations
 

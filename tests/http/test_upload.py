@@ -373,7 +373,7 @@ async def test_a_refusal_that_comes_early_ends_the_upload() -> None:
     assert len(heads) == 1
 
 
-async def test_a_page_with_200_is_no_storage_s_answer() -> None:
+async def test_an_html_page_with_200_is_a_decode_error_unless_it_is_empty() -> None:
     page = plain(b"<h1>Welcome</h1>", "Content-Type: text/html; charset=utf-8")
     async with serving(page) as (base, heads):
         error = await failure(url(base))
@@ -395,7 +395,7 @@ def early(status: str) -> Callable[..., Awaitable[None]]:
     return answer
 
 
-async def test_a_success_that_comes_before_the_whole_file_is_none() -> None:
+async def test_a_success_before_the_whole_file_was_sent_is_a_lost_connection() -> None:
     async with serving(early("200 OK")) as (base, heads):
         error = await failure(url(base), Bytes(LONG))
     assert isinstance(error, ConnectionLostError)
@@ -508,7 +508,7 @@ async def test_there_is_no_third_url(storage: Storage) -> None:
     assert len(storage.sim.requests) == 1
 
 
-async def test_without_a_way_to_renew_it_is_tried_all_the_same(storage: Storage) -> None:
+async def test_an_expired_url_that_cannot_be_renewed_is_still_tried(storage: Storage) -> None:
     error = await failure(storage.link(lifetime=0.0))
     assert error.detail == "Request has expired"
 

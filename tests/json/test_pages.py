@@ -522,7 +522,7 @@ def test_a_malformed_page_is_refused_at_once(body: str) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "{}}", '{"results": [1]}]', '{"results": [1 2]}', "nothing"])
-def test_what_is_complete_but_no_page_is_not_cut_short(body: str) -> None:
+def test_a_body_that_is_no_page_is_not_reported_as_truncated(body: str) -> None:
     with pytest.raises(ValueError, match=r".") as caught:
         in_pieces(body.encode(), [])
     assert not isinstance(caught.value, TruncatedJson)

@@ -407,7 +407,7 @@ def test_values_become_plain_where_they_enter(make: Make, name: str, expected: A
     "value",
     [np.array([True]), np.timedelta64(1, "s"), 1j, np.datetime64("2026-01-01"), b"a", float("inf")],
 )
-def test_what_json_has_no_word_for_is_no_value(value: Any) -> None:
+def test_a_value_that_is_no_json_scalar_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"Option\.value must be text, a finite number, True or"):
         ui.Option("A", value)
 

@@ -216,7 +216,7 @@ def test_a_later_wait_can_tell_the_workspace_of_a_target() -> None:
     assert known.of("b0") == "home"
 
 
-def test_only_the_workspace_of_a_batch_that_is_waited_for_and_unknown_is_kept_in_mind() -> None:
+def test_awaited_holds_only_batches_that_have_waits_and_an_unknown_workspace() -> None:
     known = KnownWorkspaces()
     scheduler = Scheduler(known, 8)
     first, second = add(scheduler, "b0", 0), add(scheduler, "b1", 0)
@@ -408,7 +408,7 @@ def test_a_group_is_polled_singly_until_its_pause_is_over() -> None:
     assert target.when == math.inf
 
 
-def test_what_asks_for_a_poll_waits_for_the_end_of_a_hold() -> None:
+def test_poll_now_waits_for_the_end_of_a_hold() -> None:
     scheduler = a_scheduler()
     group = a_group(scheduler)
     key = next(iter(group.targets)).key

@@ -751,7 +751,7 @@ def test_a_poll_sent_a_millisecond_early_is_the_waits_own() -> None:
     assert isinstance(wait.outcome, WaitFailedError)
 
 
-def test_after_the_last_poll_the_failure_of_another_waits_poll_is_followed_by_none() -> None:
+def test_after_the_last_poll_a_failure_of_a_shared_poll_leads_to_no_further_poll() -> None:
     wait = waiting(initial=100, maximum=100)
     see(wait, PROCESSING, 99)
     assert wait.due == math.inf

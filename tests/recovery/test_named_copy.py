@@ -122,7 +122,7 @@ def test_a_copy_that_was_made_is_not_returned_beside_another_of_its_name(shown: 
     run(main())
 
 
-def test_a_copy_that_was_made_and_cannot_be_read_in_the_list_is_the_one_that_was_made() -> None:
+def test_the_made_copy_is_returned_even_if_the_list_shows_it_as_unreadable() -> None:
     async def main() -> None:
         workspace = Workspace()
         copy = await made_by(workspace)

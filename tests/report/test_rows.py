@@ -245,7 +245,7 @@ GOOD = [[*FIXED, *annotators(1)], cells("p1", "x", NOON_TEXT)]
         (written(GOOD).encode() + b'"\xc3', f"{SECOND}{NOT_UTF_8}"),
     ],
 )
-def test_what_is_no_report_is_a_decode_error(text: str | bytes, problem: str) -> None:
+def test_a_file_that_is_no_report_raises_a_decode_error(text: str | bytes, problem: str) -> None:
     with pytest.raises(DecodeError) as raised:
         read(text)
     error = raised.value
