@@ -144,9 +144,7 @@ class BatchEditing:
         if task is not UNSET:
             keys["task_details"] = _validation.task_details(task)
         if dataset is None:
-            raise ValueError(
-                "dataset must not be None, as it cannot be removed: leave it out, or give another"
-            )
+            raise ValueError("dataset must be another one, or left out: it cannot be removed")
         if dataset is not UNSET:
             keys["dataset_id"] = _validation.dataset_id(dataset)
         if items is not UNSET:
