@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 from cattrs import Converter, ForbiddenExtraKeysError, transform_error
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from prolific_async._json import reading, scalars
+from prolific_async._json import scalars, structure_hooks
 from prolific_async._json.scalars import IntOrDigits, JsonObject, Number, Scalar
 from prolific_async._tracebacks import without_frames
 from prolific_async.errors import ProlificError
@@ -59,8 +59,8 @@ def _plain_model_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], An
 
 def _model_to_dict_hook(cls: type[Any], converter: Converter) -> Callable[[Any], dict[str, Any]]:
     inner = make_dict_unstructure_fn(cls, converter, extra=override(omit=True))
-    arrays = reading.arrays_of(cls)
-    nullable = [one.name for one in reading.wire_fields(cls) if one.default is None]
+    arrays = structure_hooks.arrays_of(cls)
+    nullable = [one.name for one in structure_hooks.wire_fields(cls) if one.default is None]
 
     def unhook(model: Any) -> dict[str, Any]:
         wire: dict[str, Any] = inner(model)
@@ -101,26 +101,28 @@ def new_converter(plain_model: type[Any], wire_model: type[Any], *, detailed: bo
     converter.register_structure_hook(bool, scalars.boolean)
     converter.register_structure_hook(dict, scalars.mapping)
     converter.register_structure_hook(list, scalars.array)
-    converter.register_structure_hook(datetime, reading.time)
+    converter.register_structure_hook(datetime, structure_hooks.time)
     converter.register_structure_hook_func(lambda kind: kind == IntOrDigits, scalars.int_or_digits)
     converter.register_structure_hook_func(lambda kind: kind == Number, scalars.any_number)
     converter.register_structure_hook_func(
         lambda kind: kind in (Scalar, Scalar | None), scalars.scalar
     )
-    converter.register_structure_hook(StrEnum, reading.enum)
-    converter.register_structure_hook_func(reading.is_union_of_enums, reading.enum_of_union)
+    converter.register_structure_hook(StrEnum, structure_hooks.enum)
+    converter.register_structure_hook_func(
+        structure_hooks.is_union_of_enums, structure_hooks.enum_of_union
+    )
     converter.register_structure_hook_func(lambda kind: kind == JsonObject, scalars.read_only)
     converter.register_structure_hook_factory(
-        lambda kind: getattr(kind, "__origin__", None) is tuple, reading.tuple_hook
+        lambda kind: getattr(kind, "__origin__", None) is tuple, structure_hooks.tuple_hook
     )
     converter.register_structure_hook_factory(
         lambda kind: getattr(kind, "__origin__", None) is Mapping and kind != JsonObject,
-        reading.mapping_hook,
+        structure_hooks.mapping_hook,
     )
     converter.register_structure_hook(ProlificError, scalars.error)
     converter.register_structure_hook_factory(is_plain_model, _plain_model_hook)
-    converter.register_structure_hook_factory(is_wire_model, reading.model_hook)
-    converter.register_structure_hook_factory(is_union_of_models, reading.union_hook)
+    converter.register_structure_hook_factory(is_wire_model, structure_hooks.model_hook)
+    converter.register_structure_hook_factory(is_union_of_models, structure_hooks.union_hook)
     converter.register_unstructure_hook(ProlificError, str)
     converter.register_unstructure_hook(StrEnum, str)
     converter.register_unstructure_hook(

@@ -19,7 +19,7 @@ from typing import Any
 
 from attrs import frozen
 
-from prolific_async._json.reading import time
+from prolific_async._json.structure_hooks import time
 from prolific_async._message_parts import brief, place
 from prolific_async._report.csv_parser import PIECE, CsvParser, Records
 from prolific_async._report.escaping import unescaped_cells

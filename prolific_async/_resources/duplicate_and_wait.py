@@ -168,7 +168,7 @@ async def duplicate_and_wait_all(
             raise
 
     by_name = {name: asyncio.ensure_future(outcome_of(name)) for name in names}
-    await _settle(by_name.values())
+    await _finish_all(by_name.values())
     if not failures:
         return [by_name[name].result() for name in names]
     first = failures[0]
@@ -181,7 +181,7 @@ async def duplicate_and_wait_all(
         del first
 
 
-async def _settle(tasks: Collection[asyncio.Future[Any]]) -> None:
+async def _finish_all(tasks: Collection[asyncio.Future[Any]]) -> None:
     """Wait for all tasks; if one raises, or this call is cancelled, cancel the others."""
     left = tasks
     try:

@@ -8,8 +8,8 @@ from typing import Any
 from attrs import field, fields, frozen
 
 from prolific_async._json.converter import WireModel
-from prolific_async._json.reading import wire_fields
 from prolific_async._json.scalars import JsonObject  # noqa: F401 - named by the generated __init__
+from prolific_async._json.structure_hooks import wire_fields
 from prolific_async.layout import values
 
 

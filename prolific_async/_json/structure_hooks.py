@@ -1,4 +1,4 @@
-"""Hooks that read models and values: a fast hook for each, and a hook that finds every fault."""
+"""Structure hooks of cattrs: a fast one for each type, and one that finds every fault."""
 
 from __future__ import annotations
 
