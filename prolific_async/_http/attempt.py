@@ -190,23 +190,23 @@ class Attempt(Timed):
         return self._may_have_been_sent or (self.body is not None and self.body.may_have_been_sent)
 
     def request(
-        self, method: str, url: URL, within: float = math.inf
+        self, method: str, url: URL, time_limit: float = math.inf
     ) -> Awaitable[aiohttp.ClientResponse]:
-        """Send the request; ``within`` is a second time limit, in seconds."""
+        """Send the request; ``time_limit`` is a second time limit, in seconds."""
         session = self._session
         is_observed = session.middlewares or session.http.trace_configs
         if self.body is None or is_observed or session.rate_limiter.slows:
-            return self._request(method, url, within, (*session.middlewares, self))
-        return self._request_without_middleware(self.body, method, url, within)
+            return self._request(method, url, time_limit, (*session.middlewares, self))
+        return self._request_without_middleware(self.body, method, url, time_limit)
 
     # A middleware costs 3 % of a whole request. None is needed where nobody observes the request,
     # the body checks the connection, and aiohttp never sends it again: a POST or a PATCH.
     async def _request_without_middleware(
-        self, body: Body, method: str, url: URL, within: float
+        self, body: Body, method: str, url: URL, time_limit: float
     ) -> aiohttp.ClientResponse:
         body.rate_limiter = self._session.rate_limiter
         try:
-            response = await self._request(method, url, within, ())
+            response = await self._request(method, url, time_limit, ())
             # A response without a connection, of a mock or a cache, needs no byte to be sent.
             if body.may_have_been_sent or response.connection is None:
                 return response
@@ -218,13 +218,13 @@ class Attempt(Timed):
         self._is_second_try = True
         body.rate_limiter = None
         await _notice_closed_connections()
-        return await self._request(method, url, within, (self,))
+        return await self._request(method, url, time_limit, (self,))
 
     def _request(
         self,
         method: str,
         url: URL,
-        within: float,
+        time_limit: float,
         middlewares: tuple[aiohttp.ClientMiddlewareType, ...],
     ) -> Awaitable[aiohttp.ClientResponse]:
         session = self._session
@@ -237,8 +237,8 @@ class Attempt(Timed):
             allow_redirects=False,
             raise_for_status=False,
             timeout=_NO_TIMEOUT
-            if within >= self._limit.seconds
-            else aiohttp.ClientTimeout(total=within, ceil_threshold=math.inf),
+            if time_limit >= self._limit.seconds
+            else aiohttp.ClientTimeout(total=time_limit, ceil_threshold=math.inf),
         )
 
     async def __call__(

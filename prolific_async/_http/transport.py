@@ -155,7 +155,7 @@ class Transport(SessionOwner):
         failure: errors.ProlificError
         rate_limiter = session.rate_limiter
         is_poll = timing is not None
-        within = math.inf if timing is None else timing.time_limit
+        time_limit = math.inf if timing is None else timing.time_limit
         url = self._url(request)
         # Before request_timeout starts, so that waiting here never looks like a slow service.
         sent_at = session.loop.time()
@@ -170,7 +170,7 @@ class Transport(SessionOwner):
                 if timing is not None and timing.sent_at is None:
                     timing.sent_at = sent_at
                 with attempt:
-                    response = await attempt.request(request.method, url, within)
+                    response = await attempt.request(request.method, url, time_limit)
                     attempt.is_answered = True
                     content = response.content
                     # A small body has mostly arrived with the headers.
@@ -190,16 +190,16 @@ class Transport(SessionOwner):
                     )
                 return responses.decode(request, status, headers, body, secret=secret, raw=raw)
             except (Exception, asyncio.CancelledError) as error:
-                foreign = (
+                is_bug = (
                     request.method == "GET"
                     and not is_poll
                     and self._may_be_callers_bug(session, error)
                 )
                 # Before there is a response, only application code can raise one of our errors.
-                if is_passed_on(error, may_be_callers_bug=foreign, is_own=attempt.is_answered):
+                if is_passed_on(error, may_be_callers_bug=is_bug, is_own=attempt.is_answered):
                     raise
                 failure = self._failure(
-                    session, request, error, within, unsent=not attempt.may_have_been_sent
+                    session, request, error, time_limit, unsent=not attempt.may_have_been_sent
                 )
                 _log_end(session, request, type(failure).__name__, sent_at)
             raise failure
@@ -223,8 +223,8 @@ class Transport(SessionOwner):
                 received = (request, response.status, response.headers, body)
                 responses.decode(*received, secret=self._token)  # raises its error
         except (Exception, asyncio.CancelledError) as error:
-            foreign = self._may_be_callers_bug(session, error)
-            if is_passed_on(error, may_be_callers_bug=foreign, is_own=attempt.is_answered):
+            is_bug = self._may_be_callers_bug(session, error)
+            if is_passed_on(error, may_be_callers_bug=is_bug, is_own=attempt.is_answered):
                 raise
             failure = self._failure(session, request, error, unsent=not attempt.may_have_been_sent)
             _log_end(session, request, type(failure).__name__, sent_at)
@@ -253,7 +253,7 @@ class Transport(SessionOwner):
         session: LoopSession,
         request: Request,
         error: Exception | asyncio.CancelledError,
-        within: float = math.inf,
+        time_limit: float = math.inf,
         *,
         unsent: bool = False,
     ) -> errors.ProlificError:
@@ -265,7 +265,7 @@ class Transport(SessionOwner):
         return translated(
             request,
             error,
-            seconds=min(within, self.request_timeout),
+            seconds=min(time_limit, self.request_timeout),
             secret=self._token,
             closed=self._closed,
             unsent=unsent,

@@ -133,8 +133,8 @@ class ListPolls:
         group = target.group
         if group is None or group.check is None or group.check.key != target.key:
             return True
-        is_news = group.check.is_needed_by_waits(target, result, list_is_polled=bool(group.stage))
-        return is_news or next_due(target) <= now
+        is_needed = group.check.is_needed_by_waits(target, result, list_is_polled=bool(group.stage))
+        return is_needed or next_due(target) <= now
 
     def _plan(self, targets: Iterable[PollTarget], now: float) -> Iterator[Step]:
         """Plan targets anew; yield each target to poll at once, and None for any other."""

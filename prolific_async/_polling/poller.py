@@ -170,7 +170,7 @@ class Poller:
         self._set_timer()
         while self._queue and len(self._under_way) < self._at_once:
             pollable = self._queue.popleft()
-            if pollable.stage == POLLED and pollable.poll is None:
+            if pollable.stage == POLLED and pollable.task is None:
                 self._start_poll(pollable)
 
     def _set_timer(self) -> None:
@@ -249,7 +249,7 @@ class Poller:
         else:
             poll = self._lists.poll(pollable)
         # In an empty context: a poll is made for all waits of a target, not for one caller.
-        task = pollable.poll = self._loop.create_task(poll, context=Context())
+        task = pollable.task = self._loop.create_task(poll, context=Context())
         self._under_way.add(task)
         task.add_done_callback(
             partial(self._poll_done, pollable, self._loop.time()), context=self._context
@@ -260,10 +260,10 @@ class Poller:
         self._under_way.discard(task)
         # Read in any case: asyncio logs exceptions that are never retrieved.
         error = None if task.cancelled() else task.exception()
-        if pollable.poll is task:  # else ``cancel_poll`` has cancelled it
+        if pollable.task is task:  # else ``cancel_poll`` has cancelled it
             now = self._loop.time()
             sent_at = pollable.sent_at = began if pollable.sent_at is None else pollable.sent_at
-            pollable.poll = None
+            pollable.task = None
             pollable.stage = IDLE
             if isinstance(pollable, WorkspaceGroup):
                 steps = self._lists.steps(pollable, task, now)

@@ -30,25 +30,25 @@ class _Pollable(PollTiming):
 
     Attributes:
         stage: Stage of its poll: IDLE, POLLED or SHOWN.
-        poll: The task that makes the poll, None for none; only the poller uses it.
+        task: The task that makes the poll, None for none; only the poller uses it.
         when: When the scheduler acts on it next, inf for never; only the scheduler sets it.
         order: Number of its newest entry in the scheduler's heap; only the scheduler sets it.
 
     """
 
     stage: int = field(default=IDLE, init=False)
-    poll: Any = field(default=None, init=False)
+    task: Any = field(default=None, init=False)
     when: float = field(default=math.inf, init=False)
     order: int = field(default=0, init=False)
 
     @property
     def is_sent(self) -> bool:
         """Whether the request of the poll was sent, and the poll is still under way."""
-        return self.poll is not None and self.sent_at is not None
+        return self.task is not None and self.sent_at is not None
 
     def cancel_poll(self) -> None:
         """Cancel the poll under way, if there is one."""
-        task, self.poll, self.stage = self.poll, None, IDLE
+        task, self.task, self.stage = self.task, None, IDLE
         if task is not None:
             task.cancel()
 

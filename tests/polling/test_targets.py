@@ -164,7 +164,7 @@ def test_a_poll_is_held_until_it_is_sent(
 ) -> None:
     target = PollTarget("k")
     target.stage, target.sent_at = stage, sent_at
-    target.poll = object() if begun else None
+    target.task = object() if begun else None
     assert target.is_held(0) is held
     assert target.is_sent is (begun and sent_at is not None)
 
