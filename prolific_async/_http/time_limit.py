@@ -37,13 +37,16 @@ class TimeLimit:
         self.loop = loop
         self.deadlines: dict[Interruptible, float] = {}
         self.timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     def arm(self, deadline: float) -> None:
-        """Set the timer to a deadline, in loop time."""
-        self.timer = self.loop.call_at(deadline, self._fire, deadline)
+        """Set the timer to a deadline, in loop time; does nothing after ``close``."""
+        if not self._is_closed:
+            self.timer = self.loop.call_at(deadline, self._fire, deadline)
 
     def close(self) -> None:
-        """Interrupt every request, and disarm the timer."""
+        """Interrupt every request, and disarm the timer for good."""
+        self._is_closed = True
         for timed in self.deadlines:
             timed.interrupt()
         self.deadlines.clear()

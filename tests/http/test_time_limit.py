@@ -69,6 +69,17 @@ def test_close_ends_attempts_under_way_with_a_time_out() -> None:
     run(main())
 
 
+def test_after_close_no_timer_is_set() -> None:
+    async def main() -> None:
+        within = limit(10)
+        within.close()
+        with Timed(within):
+            await asyncio.sleep(1)
+        assert within.timer is None
+
+    run(main())
+
+
 def test_a_pause_stops_the_time_and_gives_all_of_it_again() -> None:
     async def main() -> None:
         async def work() -> None:
@@ -110,15 +121,37 @@ def test_a_time_that_is_over_is_not_started_again() -> None:
         within = limit(10)
 
         async def work() -> None:
-            with Timed(within) as timed:
+            def end(timed: Timed) -> None:
                 timed.interrupt()
                 timed.pause()
                 timed.resume()
-                await asyncio.sleep(0)
+
+            with Timed(within) as timed:
+                asyncio.get_running_loop().call_soon(end, timed)
+                await asyncio.sleep(1)
 
         with pytest.raises(TimeoutError):
             await work()
         assert within.deadlines == {}
+
+    run(main())
+
+
+def test_a_task_that_interrupts_itself_is_interrupted_at_its_next_await() -> None:
+    async def main() -> None:
+        within = limit(10)
+
+        async def work() -> None:
+            with Timed(within) as timed:
+                timed.interrupt()
+                await asyncio.sleep(1)
+
+        with pytest.raises(TimeoutError):
+            await work()
+        with Timed(within) as timed:
+            timed.interrupt()
+        await asyncio.sleep(0)  # it came too late, as the block awaited nothing
+        await asyncio.sleep(0)
 
     run(main())
 
