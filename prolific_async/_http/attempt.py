@@ -9,10 +9,12 @@ import asyncio
 import math
 import select
 import sys
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import suppress
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import aiohttp
+from aiohttp import hdrs
 
 from prolific_async._http.request import JSON
 from prolific_async._tracebacks import without_frames
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from prolific_async._http.rate_limiter import RateLimiter
     from prolific_async._http.session import LoopSession
     from prolific_async._http.time_limit import TimeLimit
+
+    _Send: TypeAlias = Callable[[Connection], Coroutine[Any, Any, aiohttp.ClientResponse]]
 
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # our TimeLimit is used instead
 # Loop iterations in which input is read: closing a TLS connection takes a few.
@@ -100,9 +104,16 @@ class Timed:
         self._expired = False
 
     def interrupt(self) -> None:
-        """Interrupt the task."""
+        """Interrupt the task; if it is running, as soon as it awaits something in the block."""
+        task = getattr(self, "_task", None)
+        if task is None:  # the block has ended meanwhile
+            return
+        if task is asyncio.current_task(self._limit.loop):
+            # A callback in this task closes the client: a cancellation now might outlive the block.
+            self._limit.loop.call_soon(self.interrupt)
+            return
         self._expired = True
-        self._task.cancel()
+        task.cancel()
 
     def pause(self) -> None:
         """Stop the clock; ``resume`` starts it again with the full time limit."""
@@ -167,13 +178,10 @@ class Attempt(Timed):
         "_is_connected",
         "_is_second_try",
         "_may_have_been_sent",
-        "_send_over",
         "_session",
         "body",
         "is_answered",
     )
-
-    _send_over: Callable[[Connection], Coroutine[Any, Any, aiohttp.ClientResponse]]
 
     def __init__(self, session: LoopSession, body: bytes | None, content_type: str = JSON) -> None:
         super().__init__(session.time_limit)
@@ -194,7 +202,7 @@ class Attempt(Timed):
     ) -> Awaitable[aiohttp.ClientResponse]:
         """Send the request; ``time_limit`` is a second time limit, in seconds."""
         session = self._session
-        is_observed = session.middlewares or session.http.trace_configs
+        is_observed = session.middlewares or session.http.trace_configs or session.changes_bodies
         if self.body is None or is_observed or session.rate_limiter.slows:
             return self._request(method, url, time_limit, (*session.middlewares, self))
         return self._request_without_middleware(self.body, method, url, time_limit)
@@ -207,11 +215,10 @@ class Attempt(Timed):
         body.rate_limiter = self._session.rate_limiter
         try:
             response = await self._request(method, url, time_limit, ())
-            # A response without a connection, of a mock or a cache, needs no byte to be sent.
-            if body.may_have_been_sent or response.connection is None:
+            if body.may_have_been_sent or _is_of_mock(response, body):
                 return response
             response.close()  # as in __call__
-        except LOST_CONNECTION_ERRORS as error:
+        except (*LOST_CONNECTION_ERRORS, aiohttp.ClientResponseError) as error:
             if body.may_have_been_sent or not body.is_connected:
                 raise
             without_frames(error)  # else aiohttp's frame and the error form a reference cycle
@@ -228,11 +235,15 @@ class Attempt(Timed):
         middlewares: tuple[aiohttp.ClientMiddlewareType, ...],
     ) -> Awaitable[aiohttp.ClientResponse]:
         session = self._session
+        headers = session.headers
+        if headers and self.body is not None:  # else a session's own Content-Type would be sent
+            headers = headers.copy()
+            headers[hdrs.CONTENT_TYPE] = self.body.content_type
         return session.http.request(
             method,
             url,
             data=self.body,
-            headers=session.headers,
+            headers=headers,
             middlewares=middlewares,
             allow_redirects=False,
             raise_for_status=False,
@@ -253,36 +264,43 @@ class Attempt(Timed):
         self._is_connected = False
         # A middleware of a borrowed session may have given the request another body.
         self._body_checks = self.body is not None and request.body is self.body
-        self._send_over = request.send
+        send = request.send
+        if getattr(send, "func", None) == self._send_connected:
+            send = send.args[0]  # type: ignore[attr-defined] # a middleware sends a request twice
         # aiohttp has no hook between getting a connection and writing to it. Setting ``send`` in
         # ``vars(request)`` would slow down every later attribute access of the request.
-        request.send = self._send_connected  # type: ignore[method-assign]
+        request.send = partial(self._send_connected, send)  # type: ignore[method-assign]
         try:
             response = await handler(request)
-            if self.may_have_been_sent:
+            if self.may_have_been_sent or _is_of_mock(response, self.body):
                 return response
             response.close()  # sent unasked on an idle connection, such as a 408
             raise aiohttp.ServerDisconnectedError
-        except LOST_CONNECTION_ERRORS as error:
+        except (*LOST_CONNECTION_ERRORS, aiohttp.ClientResponseError) as error:
             is_dead = self._is_connected and not self.may_have_been_sent
             if self._is_second_try or not is_dead or self._session.rate_limiter.is_closed:
+                if isinstance(error, aiohttp.ClientResponseError):
+                    raise
                 raise LostConnection(*error.args) from error
             self._is_second_try = True
         finally:
-            del request.send, self._send_over  # else request and self form a reference cycle
+            with suppress(AttributeError):  # the other of two calls has done it
+                del request.send  # else request and self form a reference cycle
         await _notice_closed_connections()
         return await self(request, handler)
 
     # Not async: mostly nothing is awaited here, which saves a coroutine.
-    def _send_connected(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+    def _send_connected(
+        self, send: _Send, conn: Connection
+    ) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         self._is_connected = True
         is_ready = self._body_checks or _is_quiet(conn.protocol)
         if self._session.rate_limiter.slows or not is_ready:
-            return self._wait_and_send(conn)
+            return self._wait_and_send(send, conn)
         self._may_have_been_sent = not self._body_checks
-        return self._send_over(conn)
+        return send(conn)
 
-    async def _wait_and_send(self, conn: Connection) -> aiohttp.ClientResponse:
+    async def _wait_and_send(self, send: _Send, conn: Connection) -> aiohttp.ClientResponse:
         rate_limiter = self._session.rate_limiter
         if rate_limiter.slows and not rate_limiter.may_send(asyncio.get_running_loop().time()):
             await self._wait_to_depart()
@@ -290,7 +308,7 @@ class Attempt(Timed):
             if not _is_quiet(conn.protocol):
                 await _check_alive(conn.protocol)
             self._may_have_been_sent = True
-        return await self._send_over(conn)
+        return await send(conn)
 
     async def _wait_to_depart(self) -> None:
         self.pause()
@@ -298,6 +316,11 @@ class Attempt(Timed):
         if self._session.rate_limiter.is_closed:  # so is the time limit: do not resume
             raise ConnectionError
         self.resume()
+
+
+def _is_of_mock(response: aiohttp.ClientResponse, body: Body | None) -> bool:
+    """Return whether a response came, as of a mock or a cache, without a connection to write to."""
+    return response.connection is None and body is not None and not body.is_connected
 
 
 async def _check_alive(protocol: Any) -> None:

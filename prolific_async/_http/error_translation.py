@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.http_exceptions import BadHttpMessage, ContentEncodingError, PayloadEncodingError
 
 from prolific_async import errors
@@ -143,8 +144,10 @@ def _why_unsent(error: BaseException) -> str | None:
     match error:
         case aiohttp.ClientHttpProxyError():
             return f"the proxy said {error.status}"
-        case aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError() if error.request_info.method == hdrs.METH_CONNECT:
             return "the proxy did not answer with HTTP"
+        case aiohttp.ClientResponseError():
+            return "what came over the connection before the request is not HTTP"
         case TimeoutError():
             return "no connection in time"
     return None

@@ -33,6 +33,8 @@ async def read_body(request: Request, response: aiohttp.ClientResponse) -> bytes
 
     """
     content = response.content
+    if content.is_eof():
+        return await response.read()  # by a callback of the application, it may be read already
     try:
         succeeded = responses.is_success(response.status)
         if succeeded and (response.content_length or 0) > responses.MAX_BODY:
@@ -78,6 +80,7 @@ class Chunks:
     idle_timeout_only: bool
     _waited: float = field(default=0.0, init=False)  # seconds spent on the current 256 KiB
     _received: int = field(default=0, init=False)  # bytes of the current 256 KiB
+    _has_begun: bool = field(default=False, init=False)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -118,6 +121,9 @@ class Chunks:
         began = limit.loop.time()
         with Timed(limit):
             chunk = await self.response.content.readany()
+            if not chunk and not self._has_begun:
+                chunk = await self.response.read()  # a callback of the application has read it
+        self._has_begun = True
         self._waited += limit.loop.time() - began
         self._received += len(chunk)
         if self._received >= _PIECE:

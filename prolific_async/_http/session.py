@@ -45,6 +45,8 @@ class LoopSession:
             request uses it.
         transfers: Uploads and downloads under way, to interrupt when the client is closed.
         middlewares: The session's own middlewares, which those of a request would replace.
+        changes_bodies: Whether ``http`` may send another body than it is given, as a subclass of
+            ``ClientSession`` or ``ClientRequest`` that signs requests.
 
     """
 
@@ -58,10 +60,16 @@ class LoopSession:
     time_limits: WeakValueDictionary[float, TimeLimit] = Factory(WeakValueDictionary)
     transfers: set[Interruptible] = Factory(set)
     middlewares: tuple[aiohttp.ClientMiddlewareType, ...] = field(init=False)
+    changes_bodies: bool = field(init=False)
 
     @middlewares.default
     def _middlewares_of_session(self) -> tuple[aiohttp.ClientMiddlewareType, ...]:
         return tuple(getattr(self.http, "_middlewares", None) or ())  # no public name
+
+    @changes_bodies.default
+    def _has_classes_of_its_own(self) -> bool:
+        request_class = getattr(self.http, "_request_class", None)  # no public name
+        return (type(self.http), request_class) != (aiohttp.ClientSession, aiohttp.ClientRequest)
 
     def interrupt(self) -> None:
         """End all pauses, release queued requests, and interrupt requests and transfers."""

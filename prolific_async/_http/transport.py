@@ -173,9 +173,10 @@ class Transport(SessionOwner):
                     response = await attempt.request(request.method, url, time_limit)
                     attempt.is_answered = True
                     content = response.content
-                    # A small body has mostly arrived with the headers.
+                    # A small body has mostly arrived with the headers. A callback of the
+                    # application may have read it; aiohttp has kept it then.
                     body = (
-                        content.read_nowait()
+                        content.read_nowait() or await response.read()
                         if content.is_eof()
                         else await read_body(request, response)
                     )
@@ -183,6 +184,8 @@ class Transport(SessionOwner):
                     _log_end(session, request, response.status, sent_at)
                 if response.status >= 400:  # noqa: PLR2004 - HTTP's status classes
                     self._throttle(session, response, sent_at, poll=is_poll)
+                elif response.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                    response.close()  # aiohttp would keep the connection for the other protocol
                 status, headers, secret = response.status, response.headers, self._token
                 if len(body) > LONG:
                     return await responses.decode_long(

@@ -18,6 +18,7 @@ import trustme
 import uvloop
 
 from prolific_async import (
+    APIStatusError,
     ConnectError,
     ConnectionLostError,
     ProlificClient,
@@ -220,7 +221,11 @@ def say_why(writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
-ENDS = [close, reset, say_why]
+def say_no_http(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+
+ENDS = [close, reset, say_why, say_no_http]
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -247,7 +252,7 @@ def test_a_post_is_sent_again_if_its_idle_connection_had_ended(
     assert peer.seen[-1][0] == 3
 
 
-@pytest.mark.parametrize("end", [close, reset])
+@pytest.mark.parametrize("end", [close, reset, say_no_http])
 def test_a_get_is_sent_again_if_its_idle_connection_had_ended(
     runner: asyncio.Runner, end: Callable[[asyncio.StreamWriter], object]
 ) -> None:
@@ -478,7 +483,7 @@ def test_a_post_that_was_sent_is_not_sent_again(runner: asyncio.Runner) -> None:
     assert peer.seen == [(0, "POST"), (0, "POST")]
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("end", [close, reset, say_why])
 def test_a_connection_closed_before_the_request_is_a_connect_error(
     runner: asyncio.Runner, end: Callable[[asyncio.StreamWriter], object]
 ) -> None:
@@ -655,14 +660,36 @@ class Mocked(aiohttp.ClientRequest):
         )
 
 
-async def test_a_response_of_a_mock_is_taken() -> None:
+@pytest.mark.parametrize("rate", [None, 100.0])
+@pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
+async def test_a_response_of_a_mock_is_taken(call: Request, rate: float | None) -> None:
     Mocked.count = 0
     async with (
         serving(plain(b"")) as (url, heads),
         aiohttp.ClientSession(request_class=Mocked) as session,
     ):
-        await transport(url, session=session).send(POST)
+        await transport(url, session=session, max_requests_per_second=rate).send(call)
     assert (Mocked.count, heads) == (1, [])
+
+
+SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+
+
+@pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
+async def test_a_switch_to_another_protocol_leaves_no_connection(call: Request) -> None:
+    async def switch(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(SWITCHING)
+        ended.append(await reader.read())
+
+    asyncio.get_running_loop().set_debug(True)  # else aiohttp does not warn of an open connection
+    ended: list[bytes] = []
+    async with serving(switch) as (url, _), aiohttp.ClientSession() as session:
+        sender = transport(url, session=session)
+        with pytest.raises(APIStatusError, match="answered with 101"):
+            await sender.send(call)
+        while not ended:
+            await asyncio.sleep(0.001)
+        await sender.close()
 
 
 def says(answer: bytes, then: Callable[[asyncio.StreamWriter], object] = close) -> Any:
