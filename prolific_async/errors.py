@@ -341,7 +341,10 @@ class BadRequestError(APIStatusError):
     def _what_to_do(self) -> str:
         if self.path.endswith("/setup"):
             # https://beta-docs.prolific.com/api-reference/ai-task-builder/setup-task-builder-batch
-            return "correct the setup, which needs a READY dataset: the same will be refused again"
+            return (
+                "correct the setup, which needs a READY dataset, or leave it out if the batch is "
+                "set up already: the same will be refused again"
+            )
         return super()._what_to_do()
 
 
