@@ -24,8 +24,10 @@
         ├── WaitFailedError
         └── WaitTimeoutError        (also TimeoutError)
 
-Invalid arguments and policies are a plain ``ValueError``. Cancellation is never turned into an
-error. Every error survives pickle and process pools with its attributes and its text.
+Invalid arguments and policies are a plain ``ValueError``, sources, pages and paths of a wrong type
+a ``TypeError``, and files that cannot be read or written an ``OSError``. Cancellation is never
+turned into an error. Every error survives pickle and process pools with its attributes and its
+text.
 """
 
 from __future__ import annotations
