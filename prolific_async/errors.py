@@ -24,8 +24,10 @@
         ├── WaitFailedError
         └── WaitTimeoutError        (also TimeoutError)
 
-Invalid arguments and policies are a plain ``ValueError``. Cancellation is never turned into an
-error. Every error survives pickle and process pools with its attributes and its text.
+Invalid arguments and policies are a plain ``ValueError``, sources, pages and paths of a wrong type
+a ``TypeError``, and files that cannot be read or written an ``OSError``. Cancellation is never
+turned into an error. Every error survives pickle and process pools with its attributes and its
+text.
 """
 
 from __future__ import annotations
@@ -300,7 +302,10 @@ class BadRequestError(APIStatusError):
     def _what_to_do(self) -> str:
         if self.path.endswith("/setup"):
             # https://beta-docs.prolific.com/api-reference/ai-task-builder/setup-task-builder-batch
-            return "correct the setup, which needs a READY dataset: the same will be refused again"
+            return (
+                "correct the setup, which needs a READY dataset, or leave it out if the batch is "
+                "set up already: the same will be refused again"
+            )
         return super()._what_to_do()
 
 

@@ -658,7 +658,7 @@ def test_the_text_has_the_seconds_of_retry_after(
     [
         (
             "/api/v1/data-collection/batches/b-1/setup",
-            "correct the setup, which needs a READY dataset",
+            "correct the setup, which needs a READY dataset, or leave it out if",
         ),
         ("/api/v1/data-collection/batches/b-1/duplicate", "correct the request"),
     ],

@@ -20,6 +20,7 @@ import pytest
 
 from prolific_async import Batch, ExportArchive, ProlificClient
 from prolific_async.simulator import Immediately, Simulator
+from tests.conftest import HANGS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -211,14 +212,16 @@ async def test_the_simulators_own_endpoint(sim: Simulator) -> None:
         assert response.status == 503
 
 
-async def run_shell(shown: str, **environment: str) -> bytes:
-    """Run commands, each of which must succeed, and return what they print."""
+def environment(**more: str) -> dict[str, str]:
+    """Return an environment in which the shell finds the command."""
     path = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
+    return os.environ | {"PATH": path} | more
+
+
+async def run_shell(shown: str, **more: str) -> bytes:
+    """Run commands, each of which must succeed, and return what they print."""
     shell = await asyncio.create_subprocess_exec(
-        *("sh", "-euc", shown),
-        stdout=PIPE,
-        stderr=STDOUT,
-        env=os.environ | {"PATH": path} | environment,
+        *("sh", "-euc", shown), stdout=PIPE, stderr=STDOUT, env=environment(**more)
     )
     printed, _ = await shell.communicate()
     assert shell.returncode == 0, printed.decode()
@@ -234,6 +237,30 @@ async def test_the_command_line(sim: Simulator) -> None:
     assert [batch.name for batch in sim.batches.values()][1:] == ["Round 2"]
     ended = [json.loads(line) for line in printed.splitlines() if line.startswith(b"{")]
     assert {one["batch_id"] for one in ended if one["status"] == "READY"} == set(sim.batches)
+
+
+@pytest.mark.slow
+async def test_the_command_line_without_a_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PROLIFIC_URL", "PROLIFIC_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    start, use = examples(SHELL)["Without a token"]
+    start = f"exec {start.strip()}"
+    written = tmp_path / "simulated.env"
+    written.touch()
+    simulator = await asyncio.create_subprocess_exec("sh", "-euc", start, env=environment())
+    try:
+        async with asyncio.timeout(HANGS):
+            while "STORAGE_URL" not in written.read_text(encoding="utf-8"):
+                await asyncio.sleep(0.05)
+        shown = f'{use}prolific-async batch list "$WORKSPACE_ID" --json; echo "$BATCH_ID"'
+        listed, batch_id = (await run_shell(shown)).decode().splitlines()
+    finally:
+        simulator.terminate()
+    assert await simulator.wait() == 0
+    assert [batch["id"] for batch in json.loads(listed)] == [batch_id]
 
 
 def names_of(heading: str) -> dict[str, Any]:

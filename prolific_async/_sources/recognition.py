@@ -8,8 +8,12 @@ from typing import Any
 
 from prolific_async._message_parts import brief
 
-# Methods that return the rows of a table as a list of dicts: polars, pyarrow, pandas.
-_TABLES = {"to_dicts": "to_dicts()", "to_pylist": "to_pylist()", "to_dict": 'to_dict("records")'}
+# By a method of tables, how to get their rows as a list of dicts: polars, pyarrow, pandas.
+_TABLES = {
+    "to_dicts": "its to_dicts()",
+    "to_pylist": "its to_pylist()",
+    "to_dict": 'df.astype(object).where(df.notna(), None).to_dict("records")',
+}
 
 # How to turn rows that are not mappings into mappings, by an attribute that such rows have: named
 # tuples and rows of SQLAlchemy; dataclasses; rows of sqlite3 and asyncpg.
@@ -46,7 +50,7 @@ def check_iterable(given: Any, needed: str = _NEEDED) -> None:
         raise TypeError(f"{needed}; for one row, pass a list of it, not the {kind} itself")
     rows = next((call for name, call in _TABLES.items() if hasattr(given, name)), None)
     if rows is not None and hasattr(given, "columns"):
-        raise TypeError(f"{needed}; pass its {rows}, not the {kind} itself")
+        raise TypeError(f"{needed}; pass {rows}, not the {kind} itself")
     if isinstance(given, io.TextIOBase):
         raise TypeError(f"{needed}; open the file in binary mode, or pass its path")
     if not isinstance(given, Iterable | AsyncIterable):

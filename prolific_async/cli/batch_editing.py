@@ -57,9 +57,9 @@ def create(
     r"""Make a batch and print its id; 'setup' then builds its tasks.
 
     Example:
-      batch=$(prolific-async batch create --workspace "$WORKSPACE_ID" \\
-        --name "Round 1" --task-name "Rate the answers" \\
-        --introduction "Two answers to each question." --steps "Read both." \\
+      batch=$(prolific-async batch create --workspace "$WORKSPACE_ID" \
+        --name "Round 1" --task-name "Rate the answers" \
+        --introduction "Two answers to each question." --steps "Read both." \
         --layout layout.json --dataset "$dataset")
     """
 

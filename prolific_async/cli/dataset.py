@@ -63,7 +63,7 @@ def create(
     records. Without (V3) it takes one CSV or ZIP file.
 
     Example:
-      dataset=$(prolific-async dataset create --workspace "$WORKSPACE_ID" \\
+      dataset=$(prolific-async dataset create --workspace "$WORKSPACE_ID" \
         --name "Round 1" --field prompt=text --field META_ROW_KEY=metadata)
     """
     if fields:

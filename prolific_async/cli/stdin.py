@@ -35,7 +35,7 @@ async def first_words() -> AsyncGenerator[str]:
     A byte order mark at the start, as PowerShell writes it, is dropped.
 
     Raises:
-        ValueError: Standard input cannot be read, or is UTF-16.
+        ValueError: Standard input cannot be read, or is UTF-16 or JSON.
 
     """
     rest = b""
@@ -55,6 +55,11 @@ def _first_word(line: bytes, *, is_start: bool) -> list[str]:
         if is_utf_16(line):
             raise ValueError(utf_16_message("standard input"))
         line = line.removeprefix(codecs.BOM_UTF8)
+        if line.lstrip().startswith((b"[", b"{")):
+            raise ValueError(
+                "standard input is JSON, but a line for each id is needed: pipe the list "
+                "without --json"
+            )
     return line.decode(errors="surrogateescape").split(maxsplit=1)[:1]
 
 

@@ -56,6 +56,12 @@ def test_the_longest_bar_leaves_room_for_its_value() -> None:
     assert room >= len("9,999.9") * 16 * 0.5  # about half an em a digit
 
 
+@pytest.mark.parametrize("chart", charts.CHARTS)
+def test_a_title_fits_also_in_a_font_with_wide_letters(chart: Chart) -> None:
+    ems = len(chart.title) * 0.6  # DejaVu Sans Bold
+    assert ems * charts.TITLE_SIZE <= charts.WIDTH - 2 * charts.SIDE
+
+
 def test_a_chart_has_colours_for_a_light_and_a_dark_page() -> None:
     light, dark = charts.STYLE.split("@media (prefers-color-scheme: dark)")
     for kind in ("back", "ink", "ours", "other"):

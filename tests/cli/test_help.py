@@ -1,6 +1,9 @@
 """Every help page, on a wide terminal and on a narrow one."""
 
 import re
+import shutil
+import subprocess
+import textwrap
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from prolific_async.simulator.command import OPTIONS
 from tests.cli.test_wait import END, POLL_KEYS
 
 EXAMPLE = re.compile(r"^ {4}\S.*\n(?: {6}\S.*\n)*", re.MULTILINE)
+EXAMPLES = re.compile(r"^ {2}Examples?:\n((?: {4}.*\n)+)", re.MULTILINE)
 
 
 def _pages(command: Any, *path: str) -> list[tuple[str, ...]]:
@@ -68,6 +72,18 @@ def test_a_page_shows_no_names_of_python_types(page: tuple[str, ...], cli: Any) 
     for oddity in ("<bool>", "<str>", "<float>", "{BATCH", "[IDS]", "x>=", "1800.0", "TEXT..."):
         assert oddity not in shown
     assert "Example" in shown or page in ((), ("batch",), ("dataset",), ("workspace",))
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+@every_page
+def test_examples_are_commands_that_a_shell_can_read(page: tuple[str, ...], cli: Any) -> None:
+    for block in EXAMPLES.findall(cli(*page, "-h").out):
+        commands = textwrap.dedent(block)
+        assert "\\\\" not in commands
+        read = subprocess.run(
+            ["bash", "-n"], input=commands, capture_output=True, text=True, check=False
+        )
+        assert (read.returncode, read.stderr) == (0, "")
 
 
 def test_metavars_show_that_ids_can_be_repeated(cli: Any) -> None:

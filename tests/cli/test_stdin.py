@@ -174,6 +174,28 @@ def test_utf_16_is_reported(
         assert len(ran.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("kind", ["batch", "dataset"])
+@pytest.mark.parametrize(
+    "text", ["[]\n", '[{"id": "x"}]\n', '{"id": "x"}\n{}', f"{MARK} [\n  {{\n"]
+)
+def test_json_is_reported(account: Simulator, kind: str, text: str, given: Given, cli: Any) -> None:
+    given(text)
+    ran = cli(kind, "wait", "-")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        "standard input is JSON, but a line for each id is needed: pipe the list without --json\n"
+    )
+
+
+def test_a_list_as_json_on_the_pipe_is_reported(
+    account: Simulator, ready: str, given: Given, cli: Any
+) -> None:
+    given(cli("batch", "list", account.workspace_id, "--json").out)
+    ran = cli("batch", "wait", "-", "--json")
+    assert (ran.code, ran.out) == (2, "")
+    assert "without --json" in ran.err
+
+
 def test_an_invalid_line_ends_no_other_wait(
     account: Simulator, ready: str, failed: str, given: Given, cli: Any, terminal: Any
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from prolific_async._sources.source import Source
-from tests.sources.reading import sent
+from tests.sources.reading import csv_rows, sent
 
 CSV = b"a,b\r\n1,2\r\n"
 JSONL = b'{"a": 1}\n'
@@ -60,7 +60,7 @@ class Arrow:
 
 
 NO_SOURCES: list[tuple[Any, str]] = [
-    (Pandas(), r'pass its to_dict\("records"\), not the Pandas itself'),
+    (Pandas(), r'pass df\..*\.to_dict\("records"\), not the Pandas itself'),
     (Polars(), r"pass its to_dicts\(\), not the Polars itself"),
     (Arrow(), r"pass its to_pylist\(\), not the Arrow itself"),
     ({"a": 1}, "for one row, pass a list of it, not the dict itself"),
@@ -74,6 +74,18 @@ NO_SOURCES: list[tuple[Any, str]] = [
 def test_what_is_no_source_is_told_at_once(given: Any, reason: str) -> None:
     with pytest.raises(TypeError, match=f"^a source is a path, bytes, .*{reason}"):
         Source(given, filename="a.csv")
+
+
+async def test_the_advice_for_pandas_gives_rows_with_missing_values() -> None:
+    pandas = pytest.importorskip("pandas")
+    df = pandas.DataFrame({"n": [1.5, None], "text": ["a", None], "kind": ["b", pandas.NA]})
+    with pytest.raises(TypeError) as caught:
+        Source(df, filename="a.csv")
+    advice = str(caught.value).partition("pass ")[2].partition(", not the DataFrame")[0]
+    readme = Path(__file__).parents[2] / "README.md"
+    assert f"`{advice}`" in readme.read_text(encoding="utf-8")
+    rows = csv_rows(await sent(eval(advice, {"df": df}), 3))
+    assert rows == [["n", "text", "kind"], ["1.5", "a", "b"], ["", "", ""]]
 
 
 @pytest.mark.parametrize(
