@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from attrs import define, field
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from prolific_async.cli.batch_output import cut_text, status_text
+from prolific_async.cli.held_stderr import HeldStderr
 from prolific_async.cli.output import printable
 from prolific_async.cli.wait_display import WaitDisplay, WaitEnd, outcome_words
 from prolific_async.dataset_models import Dataset
@@ -21,6 +23,7 @@ from prolific_async.models import Batch, StatusEvent
 __all__ = ["TableDisplay"]
 
 _LINES_AROUND_ROWS = 2  # the header and the counts
+_SHARE_OF_ERRORS = 3  # the newest errors have one line in so many, above the table
 _COLUMNS_BESIDE_NAME = 44  # status, polls, elapsed and a short note; 80 columns show a whole id
 _LEAST_NAME_WIDTH = 12  # columns
 
@@ -84,6 +87,8 @@ class TableDisplay(WaitDisplay):
     Rows that do not fit the screen are hidden while waits go on, first those that are ready, then
     others whose waits have ended. The table that stays at the end has all rows.
 
+    What is written to stderr meanwhile is printed above the table when that is drawn again.
+
     Args:
         names: Names by id; ids without a name are shown as they are.
         heading: Heading of the names.
@@ -99,18 +104,29 @@ class TableDisplay(WaitDisplay):
     _rows: dict[str, _Row] = field(init=False)
     _removed: Counter[str | None] = field(factory=Counter, init=False)
     _is_whole: bool = field(default=False, init=False)
+    _is_erased: bool = field(default=False, init=False)
+    _stderr: HeldStderr = field(factory=HeldStderr, init=False)
+    _lines_above: int = field(default=0, init=False)
     _console: Console = field(factory=Console, init=False)
     _live: Live = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Make a row for each name."""
         self._rows = {batch_id: _Row(name) for batch_id, name in self._names.items()}
-        self._live = Live(get_renderable=self._render, console=self._console, auto_refresh=False)
+        self._live = Live(
+            get_renderable=self._render,
+            console=self._console,
+            auto_refresh=False,
+            redirect_stderr=False,  # else text for stderr goes to stdout
+        )
 
     @contextmanager
     def _open(self) -> Iterator[None]:
-        with self._live:
-            yield
+        with self._stderr.hold(), self._live:
+            try:
+                yield
+            finally:
+                self._print_held_lines()
             self._is_whole = True
 
     def _show(self, changes: Iterable[StatusEvent | WaitEnd]) -> None:
@@ -125,9 +141,30 @@ class TableDisplay(WaitDisplay):
                 if not self._keeps_ready:
                     self._removed[row.status] += 1
                     del self._rows[item.id]
+        self._print_held_lines()
         self._live.refresh()
 
+    def _print_held_lines(self) -> None:
+        """Print what was written to stderr where the table stands, which the next draw puts below.
+
+        With rich alone, ``Live.console.print``, it would go to stdout.
+        """
+        text = self._stderr.take_lines()
+        if not text:
+            return
+        if self._stderr.is_terminal():
+            width = self._console.width
+            self._lines_above += sum(-(-cell_len(line) // width) for line in text.splitlines())
+            self._is_erased = True
+            try:
+                self._live.refresh()
+            finally:
+                self._is_erased = False
+        self._stderr.print(text)
+
     def _render(self) -> RenderableType:
+        if self._is_erased:
+            return Group()
         if not self._rows:
             return self._counts(0)
         name_width = max(self._console.width - _COLUMNS_BESIDE_NAME, _LEAST_NAME_WIDTH)
@@ -141,7 +178,8 @@ class TableDisplay(WaitDisplay):
         table.add_column("")  # rich shrinks only columns that may wrap; the cells are cut instead
         rows = list(self._rows.values())
         # On a narrow terminal the counts take two lines.
-        room = self._console.height - _LINES_AROUND_ROWS - is_narrow
+        above = min(self._lines_above, self._console.height // _SHARE_OF_ERRORS)
+        room = max(self._console.height - _LINES_AROUND_ROWS - is_narrow - above, 0)
         hidden = 0 if self._is_whole else max(len(rows) - room, 0)
         if hidden:
             rows = sorted(rows, key=_Row.hiding_rank)[:room]

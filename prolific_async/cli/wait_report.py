@@ -23,25 +23,18 @@ class WaitReport:
 
     _display: WaitDisplay
     _errors: dict[ExitCode, WaitError] = field(factory=dict, init=False)
-    _deferred: list[str] = field(factory=list, init=False)
     _is_empty: bool = field(default=True, init=False)
 
     def add(self, awaited_id: str, outcome: Batch | Dataset | WaitError) -> None:
-        """Show an outcome; errors are printed at once, or by ``finish`` if a table is shown."""
+        """Show an outcome, and print it if it is an error."""
         self._is_empty = False
         self._display.add_end(awaited_id, outcome)
-        if not isinstance(outcome, WaitError):
-            return
-        self._errors.setdefault(exit_code_of(outcome), outcome)
-        if isinstance(self._display, TableDisplay):
-            self._deferred.append(str(outcome))
-        else:
+        if isinstance(outcome, WaitError):
+            self._errors.setdefault(exit_code_of(outcome), outcome)
             print_error(outcome)
 
     def finish(self) -> ExitCode:
-        """Print the deferred errors, and return the exit code."""
-        for message in self._deferred:
-            print_error(message)
+        """Return the exit code, and print an error if there was no wait."""
         if self._is_empty:
             print_error("no ids came from standard input, so there was nothing to wait for")
             return ExitCode.USAGE

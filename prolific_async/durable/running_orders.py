@@ -105,7 +105,7 @@ class RunningOrders:
                 return await self._in_client_loop(steps.find_and_set_up)
 
         self._add_workflow(_current_task())
-        with self._cancel_if_closed():
+        with _failure_logged(spec), self._cancel_if_closed():
             # Recorded before each duplicate, in a transaction that fails if the order was moved to
             # another worker or cancelled, so that only the worker that has the order sends one.
             step = partial(DBOS.run_step_async, {"name": _STEP}, find_and_set_up)
@@ -159,6 +159,16 @@ class RunningOrders:
                 self.left.add(str(DBOS.workflow_id))
                 raise asyncio.CancelledError from error
             raise
+
+
+@contextmanager
+def _failure_logged(spec: OrderSpec) -> Iterator[None]:
+    """Log an order's failure in one line: DBOS's own record of it, a traceback, is dropped."""
+    try:
+        yield
+    except ProlificError as error:
+        _log.info("the order of %r, a copy of %s, failed: %s", spec.name, spec.source_id, error)
+        raise
 
 
 def _current_task() -> asyncio.Task[Any]:

@@ -17,6 +17,7 @@ from prolific_async.simulator import Immediately, Simulator
 
 _CURSOR_UP = re.compile(r"\x1b\[\d*A")
 _CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+_TOKEN = re.compile(r"\x1b\[(?P<count>[0-9;?]*)(?P<command>[A-Za-z])|(?P<text>\r|[^\x1b\r]+)")
 _ELAPSED = re.compile(r"\b[0-9]+\.[0-9] s\b")
 
 
@@ -66,6 +67,27 @@ def _written_to(stream: io.TextIOWrapper) -> str:
 def shown_on(screen: Screen) -> str:
     """Return everything that a screen was sent, without colours and cursor movements."""
     return _without_controls(_written_to(screen))
+
+
+def lines_on(screen: Screen, *, columns: int = 80, height: int = 24) -> list[str]:
+    """Return the lines of a terminal after all that it was sent, those scrolled off it first."""
+    lines, row, column = [""], 0, 0
+    for token in _TOKEN.finditer(_written_to(screen)):
+        count, command = token["count"], token["command"]
+        if command == "A":
+            row = max(row - int(count or 1), len(lines) - height, 0)
+        elif command == "K":
+            lines[row] = ""
+        elif token["text"] == "\r":
+            column = 0
+        for char in "" if command or token["text"] == "\r" else token["text"]:
+            if char == "\n" or column == columns:
+                row, column = row + 1, 0
+                lines += [""] * (row == len(lines))
+            if char != "\n":
+                lines[row] = lines[row][:column].ljust(column) + char + lines[row][column + 1 :]
+                column += 1
+    return [line.rstrip() for line in lines]
 
 
 Cli = Callable[..., CommandResult]

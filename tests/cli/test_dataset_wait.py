@@ -97,6 +97,7 @@ def test_wait_shows_a_table_on_a_terminal(account: Simulator, v3: str, terminal:
     assert table[2].split() == [broken, "ERROR", "1", "0.0", "s", "failed"]
     assert table[3].split() == [v3, "UNINITIALISED", "1", "0.0", "s", "timed", "out"]
     assert table[4] == "1 READY, 1 ERROR, 1 UNINITIALISED"
+    assert len(ran.err.splitlines()) == 2
     assert max(map(len, ran.screen.splitlines())) <= 80
 
 

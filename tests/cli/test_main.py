@@ -203,6 +203,30 @@ def test_sigterm_exits_quietly_and_restores_the_cursor(account: Simulator) -> No
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
 
 
+@pytest.mark.parametrize("command", ["batch", "dataset"])
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_table_has_told_why_a_wait_failed(
+    account: Simulator, command: str, sent: signal.Signals, code: int
+) -> None:
+    running = (
+        account.add_batch() if command == "batch" else account.add_dataset(status="PROCESSING")
+    )
+    screen, out = pty.openpty()
+    argv = [*COMMAND, command, "wait", running, "nope", "--timeout", "20"]
+    with subprocess.Popen(argv, stdout=out, stderr=subprocess.PIPE) as process:
+        os.close(out)
+        assert process.stderr is not None
+        sentence = process.stderr.readline()
+        assert sentence.startswith(f"waiting for {command} nope failed: GET ".encode())
+        process.send_signal(sent)
+        with contextlib.suppress(OSError):  # as a terminal ends on Linux
+            while os.read(screen, 65536):
+                pass
+        assert process.communicate()[1] == b""
+    os.close(screen)
+    assert process.returncode == code
+
+
 def test_a_command_restores_the_handling_of_sigterm(ready: str, cli: Any) -> None:
     before = signal.getsignal(signal.SIGTERM)
     assert cli("batch", "wait", ready).code == 0

@@ -37,6 +37,11 @@ async def stop() -> None:
     raise asyncio.CancelledError
 
 
+@DBOS.workflow(name="of an application, failing")
+async def fail() -> None:
+    raise ConfigurationError("no such thing")
+
+
 @DBOS.workflow(name="of an application, with an order")
 async def give_an_order(source: str, name: str) -> str:
     async def step() -> str:
@@ -204,6 +209,17 @@ async def test_dbos_warns_of_an_application_s_cancelled_workflow_and_of_no_order
         assert (await handle.get_status()).status == "PENDING"
     assert len(dbos_warnings) == 1
     assert "cancelled" in dbos_warnings[0]
+
+
+async def test_dbos_reports_an_application_s_workflow_that_fails_with_an_error_of_ours(
+    client: ProlificClient, durable: DurableBatches, dbos_warnings: list[str]
+) -> None:
+    async with durable.worker(client, **QUICK_WORKER):
+        handle = await DBOS.start_workflow_async(fail)
+        with pytest.raises(ConfigurationError, match="no such thing"):
+            await asyncio.wait_for(handle.get_result(), SECONDS)
+    (warning,) = dbos_warnings
+    assert "Exception encountered" in warning
 
 
 @pytest.mark.parametrize("databases", SQLITE_FIRST, indirect=True)

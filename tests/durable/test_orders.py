@@ -13,7 +13,14 @@ import pytest
 import sqlalchemy as sa
 from dbos import error as dbos_error
 
-from prolific_async import BatchFailedError, ConfigurationError, ProlificClient, WaitTimeoutError
+from prolific_async import (
+    BatchFailedError,
+    ConfigurationError,
+    NotFoundError,
+    ProlificClient,
+    WaitFailedError,
+    WaitTimeoutError,
+)
 from prolific_async.durable import (
     DatabaseUnavailableError,
     DurableBatches,
@@ -23,6 +30,7 @@ from prolific_async.durable import (
     OrderState,
     OrderStatus,
 )
+from prolific_async.durable.order_steps import OrderSteps
 from prolific_async.durable.running_orders import RunningOrders
 from prolific_async.simulator import Fault, Simulator
 from tests.durable.databases import SOME_OF_BOTH, SQLITE_FIRST
@@ -327,6 +335,43 @@ async def test_dbos_warns_of_no_order_that_it_finds_cancelled_itself(
         await asyncio.sleep(0.05)  # the worker records it now, or is refused to
     assert posts(sim) == ["duplicate", "duplicate", "setup"]
     assert dbos_warnings == []
+
+
+async def test_a_failed_order_is_one_line_of_our_log_and_none_of_dbos_s(
+    client: ProlificClient,
+    durable: DurableBatches,
+    dbos_warnings: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "prolific_async")
+    order = await durable.order("nowhere", name="Round 2")
+    async with durable.worker(client, **QUICK_WORKER):
+        with pytest.raises(NotFoundError) as raised:
+            await order.result()
+    assert dbos_warnings == []
+    (line,) = [text for text in caplog.messages if "failed" in text]
+    assert line == f"the order of 'Round 2', a copy of nowhere, failed: {raised.value}"
+
+
+@pytest.mark.parametrize(
+    "bug", [TypeError("a bug"), WaitFailedError("b1", None, 0.0, 1, (), TypeError("a bug"))]
+)
+async def test_dbos_reports_a_bug_in_an_order(
+    client: ProlificClient,
+    durable: DurableBatches,
+    dbos_warnings: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    bug: Exception,
+) -> None:
+    async def fail(_: object) -> None:
+        raise bug
+
+    monkeypatch.setattr(OrderSteps, "find_and_set_up", fail)
+    order = await durable.order("nowhere", name="Round 2")
+    async with durable.worker(client, **QUICK_WORKER):
+        with pytest.raises(type(bug), match="a bug"):
+            await order.result()
+    assert any("Exception encountered" in warning for warning in dbos_warnings)
 
 
 async def test_an_order_that_was_cancelled_after_begun_by_read_it_is_not_resumed(

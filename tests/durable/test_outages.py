@@ -411,6 +411,22 @@ def test_a_record_that_cannot_be_formatted_is_left_to_its_handlers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ("Exception encountered in asynchronous workflow:", ConfigurationError("no order's")),
+        ("Exception encountered in asynchronous workflow:", None),
+        ("Workflow failed", ConfigurationError("in words of another version")),
+    ],
+)
+def test_a_failure_that_is_not_surely_an_order_s_is_reported(
+    message: str, error: Exception | None
+) -> None:
+    exc_info = None if error is None else (type(error), error, None)
+    record = logging.LogRecord("dbos", 40, dbos.__file__, 1, message, (), exc_info)
+    assert QuietDBOS(RunningOrders.__new__(RunningOrders)).filter(record)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "postgresql//me:secret@host",
