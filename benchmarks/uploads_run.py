@@ -76,10 +76,12 @@ async def peer(case: Case) -> None:
             with Path(case.path).open("rb") as file:  # noqa: ASYNC230 - as its users do
                 await _put(session, case, file)
             return
-        with tempfile.TemporaryFile("w+", newline="", encoding="utf-8") as file:
-            write_csv(file, made(case.rows))
+        with tempfile.TemporaryFile() as file:
+            text = io.TextIOWrapper(file, "utf-8", newline="")
+            write_csv(text, made(case.rows))
+            text.detach()  # as aiohttp closes the file in a thread, which the wrapper does not bear
             file.seek(0)
-            await _put(session, case, file.buffer)
+            await _put(session, case, file)
 
 
 async def _put(session: aiohttp.ClientSession, case: Case, file: Any) -> None:
