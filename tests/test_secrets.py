@@ -195,6 +195,7 @@ BAD_ANSWERS = {
     "an echo with 500": plain(ECHO, f"Set-Cookie: t={TOKEN}", status="500 Oops"),
     "an echo in a header with 200": plain(b"you sent it", f"X-Echo: {TOKEN}"),
     "an echo in a header of a list that is cut": plain(b'{"', f"X-Echo: {TOKEN}", length=99),
+    "an echo in a head that is cut": f"HTTP/1.1 401 No\r\nX-Echo: {TOKEN}\r\n".encode(),
     "an echo in a redirect": plain(b"", f"Location: /{TOKEN}", status="302 Found"),
 }
 SLOWING = plain(b"", f"Retry-After: {TOKEN}", status="429 Too Many")

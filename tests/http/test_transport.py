@@ -216,6 +216,13 @@ async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
     assert len(heads) == 1
 
 
+async def test_the_error_of_a_response_that_is_cut_in_its_head_does_not_quote_it() -> None:
+    async with serving(b"HTTP/1.1 200 OK\r\nX-Wanted: no\r\n") as (url, _):
+        error = await failure(url)
+    assert isinstance(error, ConnectionLostError)
+    assert error.reason == "it ended within the headers of the response"
+
+
 @pytest.mark.parametrize(
     "answer",
     [
