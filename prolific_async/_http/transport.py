@@ -123,7 +123,7 @@ class Transport(SessionOwner):
                     yield chunks
                 except errors.DecodeError as error:
                     received = responses.Response(chunks.response.headers, None, self._token)
-                    error.request_id = error.request_id or received.request_id
+                    received.error_details.add_to(error)
                     raise
                 finally:
                     chunks.response.release()
