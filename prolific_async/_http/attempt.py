@@ -236,6 +236,7 @@ class Attempt(Timed):
             middlewares=middlewares,
             allow_redirects=False,
             raise_for_status=False,
+            auto_decompress=True,
             timeout=_NO_TIMEOUT
             if time_limit >= self._limit.seconds
             else aiohttp.ClientTimeout(total=time_limit, ceil_threshold=math.inf),
