@@ -49,7 +49,9 @@ class Body(aiohttp.BytesPayload):
     """
 
     def __init__(self, body: bytes, content_type: str = JSON) -> None:
-        super().__init__(body, content_type=content_type)
+        # BytesPayload's own would warn of more than 1 MiB; the slices of ``append`` have up to 4.
+        super(aiohttp.BytesPayload, self).__init__(body, content_type=content_type)
+        self._size = len(body)
         self.rate_limiter: RateLimiter | None = None
         self.is_connected = False
         self.may_have_been_sent = False

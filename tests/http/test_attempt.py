@@ -848,5 +848,22 @@ async def test_closing_leaves_no_timer_of_a_request_that_waits_to_depart() -> No
     assert session.time_limit.timer is None
 
 
+@pytest.mark.parametrize("size", [0, 2**20 + 1, 3 * 2**20])
+async def test_a_body_of_any_size_is_sent_without_a_warning(size: int) -> None:
+    received: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.readexactly(size))
+        writer.write(plain(b"{}"))
+
+    request = REQUEST._replace(method="POST", body=bytes(size))
+    async with serving(answer) as (url, heads):
+        sender = transport(url)
+        assert (await sender.send(request)).data == {}
+        await sender.close()
+    assert f"\r\nContent-Length: {size}\r\n".encode() in heads[0]
+    assert received == [bytes(size)]
+
+
 def test_a_body_says_that_it_is_json() -> None:
     assert Body(b"{}").content_type == "application/json"
