@@ -19,7 +19,7 @@ from prolific_async import errors
 from prolific_async._http import caller_session, responses
 from prolific_async._http.attempt import Attempt, LostConnection
 from prolific_async._http.error_translation import is_passed_on, translated
-from prolific_async._http.response_body import Chunks, read_body
+from prolific_async._http.response_body import Chunks, ClosedWithClient, read_body
 from prolific_async._http.retry import Failures
 from prolific_async._http.session import SessionOwner
 from prolific_async._json.long_bodies import LONG
@@ -120,7 +120,8 @@ class Transport(SessionOwner):
                     session, request, idle_timeout_only=idle_timeout_only
                 )
                 try:
-                    yield chunks
+                    with ClosedWithClient(session, chunks.response):
+                        yield chunks
                 except errors.DecodeError as error:
                     received = responses.Response(chunks.response.headers, None, self._token)
                     received.error_details.add_to(error)
