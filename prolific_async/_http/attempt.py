@@ -161,6 +161,8 @@ class Attempt(Timed):
     Attributes:
         body: The body to give to aiohttp, None for none.
         is_answered: Set by the caller when aiohttp has returned the response, after all callbacks.
+        sent_at: Loop time at which the request was sent over its connection, None if nothing held
+            it back there. Requests that a 429 slows down have it.
 
     """
 
@@ -173,6 +175,7 @@ class Attempt(Timed):
         "_session",
         "body",
         "is_answered",
+        "sent_at",
     )
 
     _send_over: Callable[[Connection], Coroutine[Any, Any, aiohttp.ClientResponse]]
@@ -185,6 +188,7 @@ class Attempt(Timed):
         self._is_second_try = False
         self._may_have_been_sent = False
         self.is_answered = False
+        self.sent_at: float | None = None
 
     @property
     def may_have_been_sent(self) -> bool:
@@ -293,6 +297,7 @@ class Attempt(Timed):
             if not _is_quiet(conn.protocol):
                 await _check_alive(conn.protocol)
             self._may_have_been_sent = True
+        self.sent_at = self._limit.loop.time()
         return await self._send_over(conn)
 
     async def _wait_to_depart(self) -> None:

@@ -183,7 +183,7 @@ class Transport(SessionOwner):
                 if _log.isEnabledFor(logging.DEBUG):
                     _log_end(session, request, response.status, sent_at)
                 if response.status >= 400:  # noqa: PLR2004 - HTTP's status classes
-                    self._throttle(session, response, sent_at, poll=is_poll)
+                    self._throttle(session, response, attempt.sent_at or sent_at, poll=is_poll)
                 status, headers, secret = response.status, response.headers, self._token
                 if len(body) > LONG:
                     return await responses.decode_long(
@@ -220,7 +220,7 @@ class Transport(SessionOwner):
                 body = b"" if ok else await read_body(request, response)
             _log_end(session, request, response.status, sent_at)
             if not ok:
-                self._throttle(session, response, sent_at, poll=False)
+                self._throttle(session, response, attempt.sent_at or sent_at, poll=False)
                 received = (request, response.status, response.headers, body)
                 responses.decode(*received, secret=self._token)  # raises its error
         except (Exception, asyncio.CancelledError) as error:

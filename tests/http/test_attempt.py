@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 import trustme
 import uvloop
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from prolific_async import (
     ConnectError,
@@ -817,6 +818,56 @@ def test_a_first_429_slows_requests_that_still_wait_for_their_connections() -> N
             await sender.close()
         assert len(arrivals) == 59
         assert most_in_a_second(arrivals) <= 40
+
+    run(main(), LoopbackLoop)
+
+
+class SlowLookup(AbstractResolver):
+    """Takes a second to look up a host name."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        await asyncio.sleep(1)
+        return [
+            ResolveResult(
+                hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0
+            )
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
+def test_a_429_slows_down_if_its_request_waited_for_a_connection_during_the_last_slow_down(
+    call: Request,
+) -> None:
+    async def main() -> None:
+        arrivals: list[float] = []
+        loop = asyncio.get_running_loop()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            arrivals.append(loop.time())
+            writer.write(plain(b"{}", status="429 Too Many Requests"))
+            await writer.drain()
+
+        connector = aiohttp.TCPConnector(resolver=SlowLookup(), use_dns_cache=False)
+        async with (
+            serving(answer) as (url, _),
+            aiohttp.ClientSession(connector=connector) as session,
+        ):
+            sender = transport(
+                url.replace("127.0.0.1", "localhost"), session=session, request_timeout=60
+            )
+            calls = [asyncio.create_task(sender.send(call))]
+            await asyncio.sleep(0.9)
+            calls += [asyncio.create_task(sender.send(call)) for _ in range(40)]
+            await asyncio.sleep(10)
+            await sender.close()
+            await asyncio.gather(*calls, return_exceptions=True)
+        # Each is refused, so the rate falls from 5 a second to one in two seconds.
+        assert 4 < len(arrivals) < 12
 
     run(main(), LoopbackLoop)
 
