@@ -84,7 +84,9 @@ class ProlificClient:
             max_connections: Largest number of open connections; waits use up to half of them.
             trace_configs: aiohttp's tracing, for the session that this client makes. If a callback
                 raises, the outcome of a POST is unknown, a poll has failed, and any other call
-                raises the exception.
+                raises the exception. None should await for long: aiohttp leaves a connection open,
+                even after ``close``, if the request is cancelled or times out while
+                ``on_connection_create_end`` or ``on_connection_reuseconn`` awaits.
 
         Raises:
             ConfigurationError: There is no token, no header can hold it, or it must not be sent to

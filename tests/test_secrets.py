@@ -190,11 +190,15 @@ BAD_ANSWERS = {
     "an echo that is cut": plain(ECHO, length=99),
     "an echo with 200": plain(b"you sent " + ECHO),
     "an echo with 400": plain(b'{"detail": "' + ECHO + b'"}', status="400 Bad Request"),
+    "an escaped echo with 400": plain(
+        b'{"detail": ["\\u0073' + ECHO[1:] + b'"]}', status="400 Bad Request"
+    ),
     "an echo in a header with 404": plain(b"", f"X-Echo: {TOKEN}", status="404 Not Found"),
     "an echo in a hint": plain(b"", f"Retry-After: {TOKEN}", status="503 Busy"),
     "an echo with 500": plain(ECHO, f"Set-Cookie: t={TOKEN}", status="500 Oops"),
     "an echo in a header with 200": plain(b"you sent it", f"X-Echo: {TOKEN}"),
     "an echo in a header of a list that is cut": plain(b'{"', f"X-Echo: {TOKEN}", length=99),
+    "an echo in a head that is cut": f"HTTP/1.1 401 No\r\nX-Echo: {TOKEN}\r\n".encode(),
     "an echo in a redirect": plain(b"", f"Location: /{TOKEN}", status="302 Found"),
 }
 SLOWING = plain(b"", f"Retry-After: {TOKEN}", status="429 Too Many")
@@ -233,6 +237,32 @@ async def test_no_bad_response_shows_the_token(bad: Any, shown: list[str]) -> No
     ):
         await verbs_show_nothing(client, shown)
         assert all(f"\r\nAuthorization: Token {TOKEN}\r\n".encode() in head for head in heads)
+        assert heads
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": 5, "status": 5, "results": 5, "' + ECHO + b'": ["' + ECHO + b'"]}',
+        b'{"results": [{"id": 5, "name": "' + ECHO + b'"}]}',
+        b'["' + ECHO + b'"]',
+    ],
+)
+async def test_no_decode_error_keeps_the_token(body: bytes) -> None:
+    async with (
+        serving(plain(body)) as (url, heads),
+        ProlificClient(TOKEN, base_url=url, retry=ONCE, poll=BRIEF, request_timeout=0.2) as client,
+    ):
+        for call in everything(client).values():
+            with suppress(TimeoutError, asyncio.CancelledError):
+                link: BaseException | None = None
+                try:
+                    await call()
+                except ProlificError as error:
+                    link = error
+                while link is not None:
+                    assert TOKEN not in f"{link} {link!r} {link.args} {vars(link)}"
+                    link = link.__cause__ or link.__context__
         assert heads
 
 

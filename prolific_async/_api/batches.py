@@ -19,7 +19,7 @@ from prolific_async._api.partial_batches import SourceBatch
 from prolific_async._api.path_segments import PLAIN, path_segment
 from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
-from prolific_async._http.responses import adding_request_id, http_date
+from prolific_async._http.responses import adding_details, http_date
 from prolific_async._http.retry import did_not_run, may_get_again, retrying
 from prolific_async._http.transport import json_body
 from prolific_async._json.converter import load
@@ -157,11 +157,11 @@ class BatchesAPI:
         """
         request = get_batch(batch_id, prefix=self.prefix)._replace(read=None)
         response = await self._get(request)
-        data, request_id = response.data, response.request_id
+        data, details = response.data, response.error_details
         date = http_date(response.headers.get("Date", ""))
         # The response may echo the token, and some loggers print the local variables of errors.
         del response
-        with adding_request_id(request_id):
+        with adding_details(details):
             return SourceBatchRead(load(SourceBatch, data, request.method, request.path), date)
 
     async def pages(self, workspace_id: str) -> AsyncGenerator[list[Batch]]:

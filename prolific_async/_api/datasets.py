@@ -20,7 +20,7 @@ from prolific_async._api.path_segments import path_segment
 from prolific_async._api.upload_urls import UploadUrl, read_upload_url
 from prolific_async._http.base_url import ROOT
 from prolific_async._http.request import Request
-from prolific_async._http.responses import adding_request_id
+from prolific_async._http.responses import adding_details
 from prolific_async._http.retry import did_not_run, may_get_again
 from prolific_async._http.transport import json_body
 from prolific_async._json.converter import load
@@ -173,11 +173,11 @@ class DatasetsAPI:
         request = get_upload_url(dataset_id, filename, prefix=self._prefix)
         response = await self._read(request)
         received = asyncio.get_running_loop().time()
-        data, headers, request_id = response.data, response.headers, response.request_id
+        data, headers, details = response.data, response.headers, response.error_details
         # The response may echo the token, and some loggers print the local variables of errors.
         del response
         call = (request.method, request.path)
-        with adding_request_id(request_id):
+        with adding_details(details):
             try:
                 return read_upload_url(data, headers, received, filename=filename, call=call)
             finally:

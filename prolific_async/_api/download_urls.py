@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from prolific_async._http.presigned import PresignedUrl, expiry
-from prolific_async._http.responses import adding_request_id
+from prolific_async._http.responses import adding_details
 from prolific_async._http.retry import may_get_again
 from prolific_async._json.converter import WireModel, load
 from prolific_async.errors import DecodeError
@@ -41,10 +41,10 @@ async def download_url(transport: Transport, request: Request) -> PresignedUrl |
         request._replace(read=None, hides_response=True), None, may_get_again
     )
     received = asyncio.get_running_loop().time()
-    data, headers, request_id = response.data, response.headers, response.request_id
+    data, headers, details = response.data, response.headers, response.error_details
     # The response may echo the token, and some loggers print the local variables of errors.
     del response
-    with adding_request_id(request_id):
+    with adding_details(details):
         try:
             return _read(data, headers, received, (request.method, request.path))
         finally:

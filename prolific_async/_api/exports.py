@@ -20,7 +20,7 @@ from prolific_async._api.batches import batch_path
 from prolific_async._api.download_urls import download_url, needed_url
 from prolific_async._api.path_segments import path_segment
 from prolific_async._http.request import Request
-from prolific_async._http.responses import adding_request_id, check_not_html, http_date
+from prolific_async._http.responses import adding_details, check_not_html, http_date
 from prolific_async._http.retry import did_not_run, may_get_again, may_have_run
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
@@ -143,10 +143,10 @@ class ExportsAPI:
         time = ServiceTime(
             http_date(response.headers.get("Date", "")), asyncio.get_running_loop().time()
         )
-        data, request_id = response.data, response.request_id
+        data, details = response.data, response.error_details
         # The response may echo the token, and some loggers print the local variables of errors.
         del response
-        with adding_request_id(request_id):
+        with adding_details(details):
             return Exports(_read_list(batch_id, data, request), time)
 
     async def url(self, batch_id: str, export_id: str) -> PresignedUrl | None:

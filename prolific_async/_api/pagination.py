@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from yarl import URL
 
-from prolific_async._http.responses import adding_request_id, undecodable
+from prolific_async._http.responses import adding_details, undecodable
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS, page_fault
 from prolific_async.errors import DecodeError
@@ -51,15 +51,15 @@ async def every_page(
     links = Pagination(first)
     while (request := links.next_request) is not None:
         response = await get(request)
-        data, request_id = response.data, response.request_id
+        data, details = response.data, response.error_details
         # The response may echo the token, and some loggers print the local variables of errors.
         del response
-        with adding_request_id(request_id):
+        with adding_details(details):
             page = load(dict, data, request.method, request.path)
             check_page(request, page)
             found = await read(request, page)
         yield found
-        with adding_request_id(request_id):
+        with adding_details(details):
             links.follow(page, len(page.get(RESULTS) or ()))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from prolific_async._api.pagination import check_page, check_page_limit, count
 from prolific_async._http.base_url import VERSION
 from prolific_async._http.request import Request
-from prolific_async._http.responses import adding_request_id, undecodable
+from prolific_async._http.responses import adding_details, undecodable
 from prolific_async._http.retry import may_get_again
 from prolific_async._json.converter import load
 from prolific_async._json.pages import RESULTS
@@ -53,10 +53,10 @@ class WorkspacesAPI:
             pages += 1
             request = list_workspaces(_LIMIT, len(found), prefix=self._prefix)
             response = await self._get(request)
-            data, request_id = response.data, response.request_id
+            data, details = response.data, response.error_details
             # The response may echo the token, and some loggers print the local variables of errors.
             del response
-            with adding_request_id(request_id):
+            with adding_details(details):
                 is_last = _add_page(found, request, data)
                 if not is_last:
                     check_page_limit(request, pages, data)

@@ -53,7 +53,9 @@ class Body(aiohttp.BytesPayload):
     """
 
     def __init__(self, body: bytes, content_type: str = JSON) -> None:
-        super().__init__(body, content_type=content_type)
+        # BytesPayload's own would warn of more than 1 MiB; the slices of ``append`` have up to 4.
+        super(aiohttp.BytesPayload, self).__init__(body, content_type=content_type)
+        self._size = len(body)
         self.rate_limiter: RateLimiter | None = None
         self.is_connected = False
         self.may_have_been_sent = False
@@ -170,6 +172,8 @@ class Attempt(Timed):
     Attributes:
         body: The body to give to aiohttp, None for none.
         is_answered: Set by the caller when aiohttp has returned the response, after all callbacks.
+        sent_at: Loop time at which the request was sent over its connection, None if nothing held
+            it back there. Requests that a 429 slows down have it.
 
     """
 
@@ -181,6 +185,7 @@ class Attempt(Timed):
         "_session",
         "body",
         "is_answered",
+        "sent_at",
     )
 
     def __init__(self, session: LoopSession, body: bytes | None, content_type: str = JSON) -> None:
@@ -191,6 +196,7 @@ class Attempt(Timed):
         self._is_second_try = False
         self._may_have_been_sent = False
         self.is_answered = False
+        self.sent_at: float | None = None
 
     @property
     def may_have_been_sent(self) -> bool:
@@ -247,6 +253,7 @@ class Attempt(Timed):
             middlewares=middlewares,
             allow_redirects=False,
             raise_for_status=False,
+            auto_decompress=True,
             timeout=_NO_TIMEOUT
             if time_limit >= self._limit.seconds
             else aiohttp.ClientTimeout(total=time_limit, ceil_threshold=math.inf),
@@ -308,6 +315,7 @@ class Attempt(Timed):
             if not _is_quiet(conn.protocol):
                 await _check_alive(conn.protocol)
             self._may_have_been_sent = True
+        self.sent_at = self._limit.loop.time()
         return await send(conn)
 
     async def _wait_to_depart(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from multidict import CIMultiDict
 
@@ -46,6 +46,21 @@ class Token:
     def hide(self, text: str) -> str:
         """Return a text with "[token]" in place of the token."""
         return text.replace(self._text, "[token]") if self._text else text
+
+    def hide_in_json(self, data: Any) -> Any:
+        """Return decoded JSON with "[token]" in place of the token, in strings and keys.
+
+        Raises:
+            RecursionError: The data is nested too deep.
+
+        """
+        if isinstance(data, str):
+            return self.hide(data)
+        if isinstance(data, list):
+            return [self.hide_in_json(one) for one in data]
+        if isinstance(data, dict):
+            return {self.hide(key): self.hide_in_json(one) for key, one in data.items()}
+        return data
 
     def hide_in_headers(self, headers: Mapping[str, str]) -> CIMultiDict[str]:
         """Return headers with "[token]" in place of the token."""

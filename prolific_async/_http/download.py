@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import hdrs
@@ -17,6 +17,7 @@ from prolific_async._http.attempt import Timed
 from prolific_async._http.error_translation import is_passed_on
 from prolific_async._http.presigned import PresignedUrl, is_refused_as_expired
 from prolific_async._http.request import Request
+from prolific_async._http.response_body import ClosedWithClient
 from prolific_async._http.retry import Failures
 from prolific_async._tracebacks import clear_locals
 
@@ -215,17 +216,15 @@ class Download:
         http = storage.new_session(url)
         try:
             response = await self._open(session, http, url)
-            closer = _ResponseCloser(response)
-            session.transfers.add(closer)
-            try:
+            with ClosedWithClient(session, response), closing(response):
                 status, headers = response.status, response.headers
                 storage.log_end(session, request, status, sent_at)
                 if status == _NOT_SATISFIABLE and self._version.condition():
-                    raise _RestartDownload
+                    raise _RestartDownload  # noqa: TRY301 - this and the next are passed on
                 if not responses.is_success(status):
                     with Timed(session.time_limit):
                         refusal = await storage.read_refusal(response)
-                    raise storage.status_error(request, status, headers, refusal, url)
+                    raise storage.status_error(request, status, headers, refusal, url)  # noqa: TRY301
                 responses.check_not_html(request, headers, "the storage sends the file")
                 version = self._version = self._version.version_of_response(
                     request, status, headers
@@ -240,9 +239,6 @@ class Download:
                     if version.is_exceeded:  # by a partial response, which may be endless
                         break
                 version.check_whole(request)
-            finally:
-                session.transfers.discard(closer)
-                response.close()
         except (Exception, asyncio.CancelledError) as error:
             if is_passed_on(error, may_be_callers_bug=False):
                 raise
@@ -265,17 +261,6 @@ class Download:
                 timeout=storage.NO_TIMEOUT,
                 middlewares=(storage.send_once,),
             )
-
-
-@define(eq=False)
-class _ResponseCloser:
-    """Closes a response's connection with the client, even while nobody reads the response."""
-
-    _response: aiohttp.ClientResponse
-
-    def interrupt(self) -> None:
-        """Close the connection."""
-        self._response.close()
 
 
 def _strong(etag: str) -> str | None:

@@ -88,7 +88,9 @@ def translated(
             failure = errors.TransportError(*call, _named(error, reason))
     # aiohttp's errors about responses hold the request's headers, with the token, or bytes of the
     # response, which may echo the token.
-    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+    if _is_cut_in_head(error) or isinstance(
+        error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError
+    ):
         without_frames(error)  # the response keeps the error, whose frames would keep the response
     else:
         failure.__cause__ = error
@@ -118,12 +120,19 @@ def _reason(error: BaseException) -> str:
             reason = str(error.certificate_error)
         case aiohttp.ClientConnectorError():
             reason = error.strerror or type(error.os_error).__name__
+        case _ if _is_cut_in_head(error):
+            return "it ended within the headers of the response"
         case aiohttp.ServerFingerprintMismatch():
             reason = "its certificate has another fingerprint"
         case _:
             return str(error)
     socket = getattr(error, "path", None)  # of a Unix socket
     return f"{socket or f'{error.host}:{error.port}'}: {reason}"
+
+
+def _is_cut_in_head(error: BaseException) -> bool:
+    """Return whether the connection ended within a response's head, which the error then holds."""
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
 
 
 def _undecoded(error: BaseException | None) -> str | None:

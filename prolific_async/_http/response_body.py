@@ -60,6 +60,24 @@ def _too_large(request: Request, response: aiohttp.ClientResponse) -> errors.Dec
 
 
 @define(eq=False, repr=False)
+class ClosedWithClient:
+    """Context manager that closes a response when the client is closed, even if nobody reads it."""
+
+    _session: LoopSession
+    _response: aiohttp.ClientResponse
+
+    def interrupt(self) -> None:
+        """Close the response's connection."""
+        self._response.close()
+
+    def __enter__(self) -> None:
+        self._session.transfers.add(self)
+
+    def __exit__(self, *_: object) -> None:
+        self._session.transfers.discard(self)
+
+
+@define(eq=False, repr=False)
 class Chunks:
     """Async iterator over the body of a successful response, in chunks as they arrive.
 

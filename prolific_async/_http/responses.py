@@ -22,6 +22,7 @@ from prolific_async import errors
 from prolific_async._http.credentials import NO_TOKEN, Token
 from prolific_async._json.decoding import decode as decode_json
 from prolific_async._json.pages import read_page
+from prolific_async._json.sizes import fits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +34,9 @@ MAX_BODY = 64 * 1024 * 1024
 
 MAX_SHOWN = 64 * 1024
 """Bytes of a body, from its beginning, that an error shows at most."""
+
+_MAX_HIDDEN = 1024 * 1024
+"""Bytes of memory of the largest JSON in which a token is hidden, which takes some 10 ms."""
 
 _DECODED = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 """Content-Encodings that aiohttp has already decoded when it returns a body."""
@@ -48,6 +52,29 @@ _BY_STATUS: Mapping[int, type[errors.APIStatusError]] = {
 }
 
 
+class ErrorDetails(NamedTuple):
+    """What a DecodeError about a response gets, beside what the decoder knows.
+
+    Attributes:
+        request_id: The request id in the response's headers, None if there is none.
+        secret: Token to hide in the error's body.
+
+    """
+
+    request_id: str | None
+    secret: Token
+
+    def add_to(self, error: errors.DecodeError) -> None:
+        """Set the error's request id, and hide the secret in its body unless that is large."""
+        error.request_id = self.request_id
+        if fits(error.body, _MAX_HIDDEN):
+            try:
+                error.body = self.secret.hide_in_json(error.body)
+            except RecursionError:
+                error.body = None
+            error.args = (error.problems, error.body, error.method, error.path)
+
+
 class Response(NamedTuple):
     """A success: headers, and decoded JSON (None for an empty body) or, if asked for, raw bytes."""
 
@@ -59,6 +86,11 @@ class Response(NamedTuple):
     def request_id(self) -> str | None:
         """The request id in the headers, without the secret; None if there is none."""
         return errors.request_id_of(self.secret.hide_in_headers(self.headers))
+
+    @property
+    def error_details(self) -> ErrorDetails:
+        """What to add to a DecodeError about the response."""
+        return ErrorDetails(self.request_id, self.secret)
 
 
 def decode(
@@ -104,7 +136,7 @@ def decode(
     try:
         return request.read(data, request.method, request.path)
     except errors.DecodeError as error:
-        error.request_id = Response(headers, data, secret).request_id
+        Response(headers, data, secret).error_details.add_to(error)
         raise
 
 
@@ -133,12 +165,12 @@ async def decode_long(
 
 
 @contextmanager
-def adding_request_id(request_id: str | None) -> Iterator[None]:
-    """Set the request id of a DecodeError that the ``with`` block raises."""
+def adding_details(details: ErrorDetails) -> Iterator[None]:
+    """Add details to a DecodeError that the ``with`` block raises."""
     try:
         yield
     except errors.DecodeError as error:
-        error.request_id = request_id
+        details.add_to(error)
         raise
 
 
@@ -146,7 +178,8 @@ def status_error(
     request: Request, status: int, headers: Mapping[str, str], body: bytes, secret: Token
 ) -> errors.APIStatusError:
     """Return the error for a response that is not 2xx, without the secret in it."""
-    return _status_error(request, status, secret.hide_in_headers(headers), _excerpt(body, secret))
+    shown, text = secret.hide_in_headers(headers), _excerpt(body, secret)
+    return _status_error(request, status, shown, text, secret)
 
 
 def _no_json(
@@ -215,12 +248,12 @@ def _excerpt(body: bytes, secret: Token) -> str:
 
 
 def _status_error(
-    request: Request, status: int, headers: Mapping[str, str], text: str
+    request: Request, status: int, headers: Mapping[str, str], text: str, secret: Token
 ) -> errors.APIStatusError:
     server = errors.ServerError if status >= 500 else errors.APIStatusError  # noqa: PLR2004
     try:
-        body = decode_json(text)
-    except ValueError:
+        body = secret.hide_in_json(decode_json(text))  # there, escapes may have hidden it
+    except (ValueError, RecursionError):
         body = text
     code, title, detail = _explanation(body)
     return _BY_STATUS.get(status, server)(

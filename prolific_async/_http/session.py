@@ -43,7 +43,7 @@ class LoopSession:
         closing: Set when the client is closed.
         time_limits: Time limits of views, by their seconds; each lives as long as a view or a
             request uses it.
-        transfers: Uploads and downloads under way, to interrupt when the client is closed.
+        transfers: Uploads, downloads and streams under way, to interrupt when the client is closed.
         middlewares: The session's own middlewares, which those of a request would replace.
         changes_bodies: Whether ``http`` may send another body than it is given, as a subclass of
             ``ClientSession`` or ``ClientRequest`` that signs requests.

@@ -19,7 +19,7 @@ from prolific_async import errors
 from prolific_async._http import caller_session, responses
 from prolific_async._http.attempt import Attempt, LostConnection
 from prolific_async._http.error_translation import is_passed_on, translated
-from prolific_async._http.response_body import Chunks, read_body
+from prolific_async._http.response_body import Chunks, ClosedWithClient, read_body
 from prolific_async._http.retry import Failures
 from prolific_async._http.session import SessionOwner
 from prolific_async._json.long_bodies import LONG
@@ -120,10 +120,11 @@ class Transport(SessionOwner):
                     session, request, idle_timeout_only=idle_timeout_only
                 )
                 try:
-                    yield chunks
+                    with ClosedWithClient(session, chunks.response):
+                        yield chunks
                 except errors.DecodeError as error:
                     received = responses.Response(chunks.response.headers, None, self._token)
-                    error.request_id = error.request_id or received.request_id
+                    received.error_details.add_to(error)
                     raise
                 finally:
                     chunks.response.release()
@@ -183,7 +184,7 @@ class Transport(SessionOwner):
                 if _log.isEnabledFor(logging.DEBUG):
                     _log_end(session, request, response.status, sent_at)
                 if response.status >= 400:  # noqa: PLR2004 - HTTP's status classes
-                    self._throttle(session, response, sent_at, poll=is_poll)
+                    self._throttle(session, response, attempt.sent_at or sent_at, poll=is_poll)
                 elif response.status == HTTPStatus.SWITCHING_PROTOCOLS:
                     response.close()  # aiohttp would keep the connection for the other protocol
                 status, headers, secret = response.status, response.headers, self._token
@@ -222,7 +223,7 @@ class Transport(SessionOwner):
                 body = b"" if ok else await read_body(request, response)
             _log_end(session, request, response.status, sent_at)
             if not ok:
-                self._throttle(session, response, sent_at, poll=False)
+                self._throttle(session, response, attempt.sent_at or sent_at, poll=False)
                 received = (request, response.status, response.headers, body)
                 responses.decode(*received, secret=self._token)  # raises its error
         except (Exception, asyncio.CancelledError) as error:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from multidict import CIMultiDict
 
+from prolific_async._json.sizes import fits
 from prolific_async._message_parts import brief, issues, plain
 from prolific_async.errors import APIStatusError, DecodeError, ProlificError
 
@@ -39,7 +39,7 @@ def summary(error: ProlificError) -> ProlificError:
 
 def bounded(error: ProlificError, most: int) -> ProlificError:
     """Return an error, or a copy with its message and about ``most`` bytes of the response."""
-    if not isinstance(error, APIStatusError | DecodeError) or _fits(error.args, most):
+    if not isinstance(error, APIStatusError | DecodeError) or fits(error.args, most):
         return error
     smaller = _smaller(error, most)
     smaller.request_id = error.request_id
@@ -48,12 +48,12 @@ def bounded(error: ProlificError, most: int) -> ProlificError:
 
 
 def _smaller(error: APIStatusError | DecodeError, most: int) -> ProlificError:
-    body = error.body if _fits(error.body, most) else None
+    body = error.body if fits(error.body, most) else None
     if isinstance(error, DecodeError):
         if body is None and isinstance(error.body, str):
             body = error.body[:most]
         return type(error)(_first(error.problems, most), body, error.method, error.path)
-    detail = error.detail if _fits(error.detail, most) else brief(plain(error.detail))
+    detail = error.detail if fits(error.detail, most) else brief(plain(error.detail))
     if body is None and error.body is not None:
         if found := issues(error.body):
             detail = ": ".join(filter(None, (brief(plain(detail)), brief(found))))
@@ -62,12 +62,12 @@ def _smaller(error: APIStatusError | DecodeError, most: int) -> ProlificError:
         error.status,
         error.method,
         error.path,
-        error.error_code if _fits(error.error_code, most) else brief(str(error.error_code)),
-        error.title if _fits(error.title, most) else brief(str(error.title)),
+        error.error_code if fits(error.error_code, most) else brief(str(error.error_code)),
+        error.title if fits(error.title, most) else brief(str(error.title)),
         detail,
         body,
         error.retry_after,
-        error.headers if _fits(error.headers, most) else _NO_HEADERS,
+        error.headers if fits(error.headers, most) else _NO_HEADERS,
     )
 
 
@@ -90,19 +90,3 @@ def _first(problems: tuple[str, ...], most: int) -> tuple[str, ...]:
         most -= sys.getsizeof(short)
         kept.append(short)
     return tuple(kept)
-
-
-def _fits(value: Any, most: int) -> bool:
-    """Return whether a value takes at most ``most`` bytes; stop counting once it takes more."""
-    values = [value]
-    while values:
-        one = values.pop()
-        most -= sys.getsizeof(one)
-        if most < 0:
-            return False
-        if isinstance(one, Mapping):
-            values += one.keys()
-            values += one.values()
-        elif isinstance(one, list | tuple):
-            values += one
-    return True

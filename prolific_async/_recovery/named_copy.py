@@ -141,7 +141,7 @@ class NamedCopy:
 
         """
         self.may_send = False
-        self.lost = OutcomeUnknownError("POST", self.path)
+        self.lost = self.lost or OutcomeUnknownError("POST", self.path)
         self._settle(until)
 
     def search_failed_error(self, failure: ProlificError) -> OutcomeUnknownError:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from prolific_async._api import batches as api
 from prolific_async._api.path_segments import path_segment
 from prolific_async._http.request import PollTiming, Request
+from prolific_async._http.responses import Response
 from prolific_async._http.retry import did_not_run, may_get_again
 from prolific_async._validation import identifier
 from prolific_async.errors import DecodeError
@@ -251,9 +251,9 @@ def calls_to(transport: SentCalls) -> api.BatchesAPI:
     return api.BatchesAPI(transport, RetryPolicy())  # type: ignore[arg-type] # what it uses of one
 
 
-def response(data: Any, date: str | None = None) -> SimpleNamespace:
-    headers = {} if date is None else {"Date": date}
-    return SimpleNamespace(data=data, headers=headers, request_id="req-1")
+def response(data: Any, date: str | None = None) -> Response:
+    headers = {"X-Request-Id": "req-1"}
+    return Response(headers if date is None else headers | {"Date": date}, data)
 
 
 def test_a_get_is_sent_again_and_a_poll_is_not() -> None:

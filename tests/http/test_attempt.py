@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 import trustme
 import uvloop
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from prolific_async import (
     APIStatusError,
@@ -848,6 +849,56 @@ def test_a_first_429_slows_requests_that_still_wait_for_their_connections() -> N
     run(main(), LoopbackLoop)
 
 
+class SlowLookup(AbstractResolver):
+    """Takes a second to look up a host name."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        await asyncio.sleep(1)
+        return [
+            ResolveResult(
+                hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0
+            )
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
+def test_a_429_slows_down_if_its_request_waited_for_a_connection_during_the_last_slow_down(
+    call: Request,
+) -> None:
+    async def main() -> None:
+        arrivals: list[float] = []
+        loop = asyncio.get_running_loop()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            arrivals.append(loop.time())
+            writer.write(plain(b"{}", status="429 Too Many Requests"))
+            await writer.drain()
+
+        connector = aiohttp.TCPConnector(resolver=SlowLookup(), use_dns_cache=False)
+        async with (
+            serving(answer) as (url, _),
+            aiohttp.ClientSession(connector=connector) as session,
+        ):
+            sender = transport(
+                url.replace("127.0.0.1", "localhost"), session=session, request_timeout=60
+            )
+            calls = [asyncio.create_task(sender.send(call))]
+            await asyncio.sleep(0.9)
+            calls += [asyncio.create_task(sender.send(call)) for _ in range(40)]
+            await asyncio.sleep(10)
+            await sender.close()
+            await asyncio.gather(*calls, return_exceptions=True)
+        # Each is refused, so the rate falls from 5 a second to one in two seconds.
+        assert 4 < len(arrivals) < 12
+
+    run(main(), LoopbackLoop)
+
+
 async def test_closing_leaves_no_timer_of_a_request_that_waits_to_depart() -> None:
     at_once = asyncio.Event()
     connected = 0
@@ -873,6 +924,23 @@ async def test_closing_leaves_no_timer_of_a_request_that_waits_to_depart() -> No
         ends = await asyncio.gather(*calls, return_exceptions=True)
     assert any(isinstance(end, ConnectError) for end in ends)
     assert session.time_limit.timer is None
+
+
+@pytest.mark.parametrize("size", [0, 2**20 + 1, 3 * 2**20])
+async def test_a_body_of_any_size_is_sent_without_a_warning(size: int) -> None:
+    received: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.readexactly(size))
+        writer.write(plain(b"{}"))
+
+    request = REQUEST._replace(method="POST", body=bytes(size))
+    async with serving(answer) as (url, heads):
+        sender = transport(url)
+        assert (await sender.send(request)).data == {}
+        await sender.close()
+    assert f"\r\nContent-Length: {size}\r\n".encode() in heads[0]
+    assert received == [bytes(size)]
 
 
 def test_a_body_says_that_it_is_json() -> None:

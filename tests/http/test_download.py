@@ -287,6 +287,10 @@ def locals_of(error: BaseException) -> str:
         (b"HTTP/1.0 200 OK\r\n\r\na,b", DecodeError),
         (b"nothing of HTTP\r\n\r\n", DecodeError),
         (None, ConnectionLostError),
+        (
+            f"HTTP/1.1 307 Elsewhere\r\nLocation: /file/1?X-Amz-Signature={SECRET}\r\n".encode(),
+            ConnectionLostError,
+        ),
     ],
 )
 async def test_what_is_no_file_is_an_error(answer: bytes | None, kind: type[Exception]) -> None:

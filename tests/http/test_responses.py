@@ -436,6 +436,8 @@ def test_an_error_with_a_byte_order_mark_is_read() -> None:
     [
         (401, b'{"detail": "unknown token s3cret/t0ken"}'),
         (401, b'{"detail": ["unknown"], "s3cret/t0ken": {"token": "s3cret/t0ken"}}'),
+        (401, b'{"detail": "unknown token s3cret\\/t0ken"}'),
+        (401, b'{"error": {"s3cret/\\u00740ken": ["s3cret/\\u00740ken"]}}'),
         (403, b"unknown token s3cret/t0ken"),
         (502, b"<html>Authorization: Token s3cret/t0ken</html>"),
         (302, b""),
@@ -452,6 +454,27 @@ def test_an_echoed_token_is_in_no_part_of_an_error(status: int, raw: bytes) -> N
         shown = [str(error), repr(error), repr(error.args), repr(vars(error))]
         assert not any(TOKEN in text for text in shown)
         error = error.__cause__ or error.__context__
+
+
+@pytest.mark.parametrize("depth", [1, 5, 700, 100_000])
+def test_an_echoed_token_is_in_no_json_of_a_wrong_shape(depth: int) -> None:
+    raw = b'{"id": 5, "more": ' + b"[" * depth + b'"s3cret\\/t0ken"' + b"]" * depth + b"}"
+    with pytest.raises(DecodeError) as caught:
+        decode(api.get_batch("b1"), 200, NOTHING, raw, secret=Token(TOKEN))
+    error = caught.value
+    assert error.body is None or TOKEN not in str(error.body) + str(error.args)
+    if depth < 10:
+        assert "[token]" in str(error.body)
+    assert pickle.loads(pickle.dumps(error)).body == error.body
+
+
+async def test_a_large_response_of_a_wrong_shape_is_shown_as_it_came() -> None:
+    data = {"id": 5, "more": [str(number) for number in range(100_000)]}
+    with pytest.raises(DecodeError) as caught:
+        await responses.decode_long(
+            api.get_batch("b1"), 200, NOTHING, json.dumps(data).encode(), secret=Token("7")
+        )
+    assert caught.value.body == data
 
 
 def test_a_token_is_replaced_by_a_sign() -> None:

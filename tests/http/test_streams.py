@@ -221,3 +221,24 @@ async def test_closing_ends_it(
             await read(sender)
     if session is not None:
         await session.close()
+
+
+@pytest.mark.parametrize("owner", ["client", "caller"])
+async def test_closing_the_client_closes_the_connection_of_a_stream_that_nobody_goes_on_with(
+    owner: str,
+) -> None:
+    ended = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await stall(reader, writer)  # until the client closes the connection
+        ended.set()
+
+    async with serving(answer) as (url, _), aiohttp.ClientSession() as session:
+        sender = transport(url, session=session if owner == "caller" else None)
+        async with sender.stream(REQUEST) as chunks:
+            assert await anext(chunks) == b"x"
+            await sender.close()
+            async with asyncio.timeout(2):
+                await ended.wait()
+            with pytest.raises(ConnectionLostError, match="closed"):
+                await anext(chunks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
 import warnings
 from contextlib import ExitStack
@@ -216,6 +217,13 @@ async def test_broken_answers(answer: bytes, kind: type[ProlificError]) -> None:
     assert len(heads) == 1
 
 
+async def test_the_error_of_a_response_that_is_cut_in_its_head_does_not_quote_it() -> None:
+    async with serving(b"HTTP/1.1 200 OK\r\nX-Wanted: no\r\n") as (url, _):
+        error = await failure(url)
+    assert isinstance(error, ConnectionLostError)
+    assert error.reason == "it ended within the headers of the response"
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -402,6 +410,19 @@ async def test_a_borrowed_session_that_raises_for_status_or_has_a_base_url() -> 
     ):
         error = await failure(url, session=session)
     assert isinstance(error, APIStatusError)
+
+
+async def test_a_borrowed_session_that_does_not_decompress_does_so_for_the_client() -> None:
+    body = gzip.compress(b'{"status": "READY"}')
+    async with (
+        serving(plain(body, "Content-Encoding: gzip")) as (url, _),
+        aiohttp.ClientSession(auto_decompress=False) as session,
+    ):
+        sender = transport(url, session=session)
+        for request in (REQUEST, api.set_up_batch("b1")._replace(read=None)):
+            assert (await sender.send(request)).data == {"status": "READY"}
+        async with sender.stream(REQUEST) as chunks:
+            assert [chunk async for chunk in chunks] == [b'{"status": "READY"}']
 
 
 async def test_a_borrowed_session_with_its_own_authorization_is_refused() -> None:

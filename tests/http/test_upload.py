@@ -706,10 +706,11 @@ ECHO = plain(
         ECHO,
         plain(f"<html>/rows.csv?X-Amz-Signature={SECRET}</html>".encode(), status="502 Bad"),
         f"HTTP/1.1 {SECRET}\r\n\r\n".encode(),
+        f"HTTP/1.1 307 Elsewhere\r\nLocation: /rows.csv?X-Amz-Signature={SECRET}\r\n".encode(),
         b"",
         None,
     ],
-    ids=["refused", "gateway", "malformed", "lost", "stalled"],
+    ids=["refused", "gateway", "malformed", "cut in its head", "lost", "stalled"],
 )
 async def test_the_link_is_in_no_error_and_no_log(
     answer: bytes | None, caplog: pytest.LogCaptureFixture

@@ -390,6 +390,30 @@ async def test_a_plain_duplicate_under_way_is_waited_for(service: Service) -> No
     await plain
 
 
+@pytest.mark.parametrize("begins", [-1, 1], ids=["before the search", "during it"])
+@pytest.mark.parametrize("error", [None, LOST], ids=["answered", "lost"])
+def test_a_plain_duplicate_is_waited_for_however_long_it_takes(
+    begins: float, error: ProlificError | None
+) -> None:
+    async def main() -> None:
+        service = Service(slowness=2)
+        process = Process(service, [Fate(2.5 * SETTLE, 3 * SETTLE, error)])
+        duplicator = service.duplicator(process.post)
+        duplicator._pending = process.pending
+
+        async def duplicate() -> None:
+            await asyncio.sleep(begins + 1)
+            await outcome_of(duplicator.duplicate("b-1", name=NAME))
+
+        plain = asyncio.ensure_future(duplicate())
+        await asyncio.sleep(1)
+        assert {(await process.get()).id} == copies_in(service)
+        assert process.posts == 1
+        await plain
+
+    run(main())
+
+
 fates = st.builds(
     Fate,
     runs_after=st.floats(0, 25),
