@@ -9,8 +9,7 @@ import asyncio
 import math
 import select
 import sys
-from contextlib import suppress
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import aiohttp
@@ -182,11 +181,14 @@ class Attempt(Timed):
         "_is_connected",
         "_is_second_try",
         "_may_have_been_sent",
+        "_send_over",
         "_session",
         "body",
         "is_answered",
         "sent_at",
     )
+
+    _send_over: _Send
 
     def __init__(self, session: LoopSession, body: bytes | None, content_type: str = JSON) -> None:
         super().__init__(session.time_limit)
@@ -208,8 +210,13 @@ class Attempt(Timed):
     ) -> Awaitable[aiohttp.ClientResponse]:
         """Send the request; ``time_limit`` is a second time limit, in seconds."""
         session = self._session
-        is_observed = session.middlewares or session.http.trace_configs or session.changes_bodies
-        if self.body is None or is_observed or session.rate_limiter.slows:
+        if (
+            self.body is None
+            or session.middlewares
+            or session.http.trace_configs
+            or session.changes_bodies
+            or session.rate_limiter.slows
+        ):
             return self._request(method, url, time_limit, (*session.middlewares, self))
         return self._request_without_middleware(self.body, method, url, time_limit)
 
@@ -271,12 +278,13 @@ class Attempt(Timed):
         self._is_connected = False
         # A middleware of a borrowed session may have given the request another body.
         self._body_checks = self.body is not None and request.body is self.body
-        send = request.send
-        if getattr(send, "func", None) == self._send_connected:
-            send = send.args[0]  # type: ignore[attr-defined] # a middleware sends a request twice
-        # aiohttp has no hook between getting a connection and writing to it. Setting ``send`` in
-        # ``vars(request)`` would slow down every later attribute access of the request.
-        request.send = partial(self._send_connected, send)  # type: ignore[method-assign]
+        send, send_connected = request.send, self._send_connected
+        is_first = send != send_connected  # else a middleware sends the request twice at once
+        if is_first:
+            self._send_over = send
+            # aiohttp has no hook between getting a connection and writing to it. Setting ``send``
+            # in ``vars(request)`` would slow down every later attribute access of the request.
+            request.send = send_connected  # type: ignore[method-assign]
         try:
             response = await handler(request)
             if self.may_have_been_sent or _is_of_mock(response, self.body):
@@ -291,21 +299,19 @@ class Attempt(Timed):
                 raise LostConnection(*error.args) from error
             self._is_second_try = True
         finally:
-            with suppress(AttributeError):  # the other of two calls has done it
-                del request.send  # else request and self form a reference cycle
+            if is_first:
+                del request.send, self._send_over  # else request and self form a reference cycle
         await _notice_closed_connections()
         return await self(request, handler)
 
     # Not async: mostly nothing is awaited here, which saves a coroutine.
-    def _send_connected(
-        self, send: _Send, conn: Connection
-    ) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
+    def _send_connected(self, conn: Connection) -> Coroutine[Any, Any, aiohttp.ClientResponse]:
         self._is_connected = True
         is_ready = self._body_checks or _is_quiet(conn.protocol)
         if self._session.rate_limiter.slows or not is_ready:
-            return self._wait_and_send(send, conn)
+            return self._wait_and_send(self._send_over, conn)
         self._may_have_been_sent = not self._body_checks
-        return send(conn)
+        return self._send_over(conn)
 
     async def _wait_and_send(self, send: _Send, conn: Connection) -> aiohttp.ClientResponse:
         rate_limiter = self._session.rate_limiter

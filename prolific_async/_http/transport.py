@@ -185,7 +185,7 @@ class Transport(SessionOwner):
                     _log_end(session, request, response.status, sent_at)
                 if response.status >= 400:  # noqa: PLR2004 - HTTP's status classes
                     self._throttle(session, response, attempt.sent_at or sent_at, poll=is_poll)
-                elif response.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                elif response.status == 101:  # noqa: PLR2004 - Switching Protocols
                     response.close()  # aiohttp would keep the connection for the other protocol
                 status, headers, secret = response.status, response.headers, self._token
                 if len(body) > LONG:
