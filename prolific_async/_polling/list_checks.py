@@ -60,7 +60,7 @@ class ListCheck:
                 return target
         return None
 
-    def is_needed_by_waits(
+    def take_single_result(
         self, target: PollTarget, result: PollResult, *, list_is_polled: bool
     ) -> bool:
         """Take in a single poll's result; return whether the target's waits need to see it.

@@ -128,12 +128,12 @@ class ListPolls:
             self._scheduler.plan(target, now)
         return target
 
-    def is_needed_by_waits(self, target: PollTarget, result: PollResult, now: float) -> bool:
+    def take_single_result(self, target: PollTarget, result: PollResult, now: float) -> bool:
         """Return whether waits need a single poll's result: not if it only confirms the list."""
         group = target.group
         if group is None or group.check is None or group.check.key != target.key:
             return True
-        is_needed = group.check.is_needed_by_waits(target, result, list_is_polled=bool(group.stage))
+        is_needed = group.check.take_single_result(target, result, list_is_polled=bool(group.stage))
         return is_needed or next_due(target) <= now
 
     def _plan(self, targets: Iterable[PollTarget], now: float) -> Iterator[Step]:

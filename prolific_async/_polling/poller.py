@@ -288,7 +288,7 @@ class Poller:
         key = target.key
         if result.value is not None and target.workspace_id is None and isinstance(key, str):
             self._workspaces.learn(key, result.value.workspace_id)
-        if target.group is None or self._lists.is_needed_by_waits(target, result, now):
+        if target.group is None or self._lists.take_single_result(target, result, now):
             self._show(target, result, now)
         else:
             self._plan(target, now)

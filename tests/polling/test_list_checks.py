@@ -64,7 +64,7 @@ def a_check(result: PollResult = READY, *, list_is_polled: bool = False) -> List
     check, target = ListCheck(), a_target(result=PENDING)
     check.choose([target], {"k": PENDING}, 0)
     check.choose([target], {"k": PENDING}, EVERY)
-    check.is_needed_by_waits(target, result, list_is_polled=list_is_polled)
+    check.take_single_result(target, result, list_is_polled=list_is_polled)
     return check
 
 
@@ -74,15 +74,15 @@ def test_only_a_newer_state_than_the_lists_is_news(
     news: bool,  # noqa: FBT001
 ) -> None:
     check, target = ListCheck("k"), a_target(result=PENDING)
-    assert check.is_needed_by_waits(target, result, list_is_polled=False) is news
+    assert check.take_single_result(target, result, list_is_polled=False) is news
     assert check.key == ("k" if news else None)
 
 
 def test_polls_that_check_nothing_are_news() -> None:
-    assert ListCheck("other").is_needed_by_waits(
+    assert ListCheck("other").take_single_result(
         a_target(result=PENDING), PENDING, list_is_polled=False
     )
-    assert a_check().is_needed_by_waits(a_target(result=PENDING), PENDING, list_is_polled=False)
+    assert a_check().take_single_result(a_target(result=PENDING), PENDING, list_is_polled=False)
 
 
 @pytest.mark.parametrize(("polled", "lags"), [(False, [False, True]), (True, [False, False, True])])
@@ -114,7 +114,7 @@ def test_the_next_check_begins_anew() -> None:
     assert not check.lags({"k": PENDING})
     check.choose([target], {"k": PENDING}, 3 * EVERY)
     assert not check.lags({"k": PENDING})  # it has shown nothing yet
-    check.is_needed_by_waits(target, READY, list_is_polled=False)
+    check.take_single_result(target, READY, list_is_polled=False)
     assert [check.lags({"k": PENDING}) for _ in range(2)] == [False, True]
 
 

@@ -531,7 +531,7 @@ def test_a_check_that_ended_during_a_list_poll_is_not_compared_with_it(polled_no
     assert group.check is not None
     target.result, group.check.key = PENDING, target.key
     group.stage = POLLED if polled_now else IDLE
-    assert lists_of(scheduler).is_needed_by_waits(target, READY, 2)
+    assert lists_of(scheduler).take_single_result(target, READY, 2)
     lags = [group.check.lags({target.key: PENDING}) for _ in range(2)]
     assert lags == ([False, False] if polled_now else [False, True])
 
@@ -546,7 +546,7 @@ def test_a_check_that_shows_nothing_new_is_news_for_a_wait_that_is_due(
     target = next(iter(group.targets))
     assert group.check is not None
     target.result, group.check.key = PENDING, target.key
-    assert lists_of(scheduler).is_needed_by_waits(target, PENDING, now) is news
+    assert lists_of(scheduler).take_single_result(target, PENDING, now) is news
 
 
 # --- times -----------------------------------------------------------------------------------
