@@ -316,7 +316,7 @@ class Attempt(Timed):
     async def _wait_and_send(self, send: _Send, conn: Connection) -> aiohttp.ClientResponse:
         rate_limiter = self._session.rate_limiter
         if rate_limiter.slows and not rate_limiter.may_send(asyncio.get_running_loop().time()):
-            await self._wait_to_depart()
+            await self._wait_to_send()
         if not self._body_checks:
             if not _is_quiet(conn.protocol):
                 await _check_alive(conn.protocol)
@@ -324,7 +324,7 @@ class Attempt(Timed):
         self.sent_at = self._limit.loop.time()
         return await send(conn)
 
-    async def _wait_to_depart(self) -> None:
+    async def _wait_to_send(self) -> None:
         self.pause()
         await self._session.rate_limiter.wait_to_send()
         if self._session.rate_limiter.is_closed:  # so is the time limit: do not resume
