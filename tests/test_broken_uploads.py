@@ -194,7 +194,16 @@ def open_file(file: Path) -> io.BytesIO:
 
 
 SOURCES: list[Callable[[Path], Any]] = [path, in_memory, rows, slow_rows, stream, open_file]
-BY_NAME = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.__name__)
+QUICK = (path, rows, stream)  # the others are read by the same code
+BY_NAME = pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(
+            one, marks=() if one in QUICK else pytest.mark.slow, id=getattr(one, "__name__", "")
+        )
+        for one in SOURCES
+    ],
+)
 EACH = pytest.mark.parametrize("generation", [3, 4])
 
 

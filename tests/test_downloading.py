@@ -424,7 +424,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("existing", [True, False])
+@pytest.mark.parametrize("existing", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_a_full_disk_is_an_error_that_names_the_path(tmp_path: Path, *, existing: bool) -> None:
     path = tmp_path / "x"
     if existing:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib import metadata
 from pathlib import Path
@@ -550,6 +551,7 @@ CIRCULAR = {
 LAYERS = ("_json", "_sources", "_report", "_http", "_api", "_recovery", "_polling")
 
 
+@cache
 def import_graph() -> dict[str, set[str]]:
     """Return the modules of the package that each one imports, also those for type checking."""
     paths = {

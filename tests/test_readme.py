@@ -81,7 +81,7 @@ PROGRAMS = {  # the output of each program, a pattern for each line
     "Testing your own application": [],
     "Datasets in tests": [],
 }
-LONG = ("Waiting for many", "From rows to READY", "In a job queue")
+LONG = ("Waiting for many", "From rows to READY", "Answers", "In a job queue")
 """Programs that wait for some seconds."""
 
 
@@ -113,6 +113,7 @@ async def test_each_program_runs_as_pasted(heading: str, tmp_path: Path) -> None
         assert re.fullmatch(pattern, line), line
 
 
+@pytest.mark.slow
 async def test_the_test_of_answers_runs_as_pasted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,14 @@ def figures(batches: int, imports: int, cpu: float) -> Figures:
     return Figures(case, {kind: count for kind, count in polls.items() if count}, cpu, 30.0)
 
 
-@pytest.mark.parametrize(("batches", "imports"), [(4, 0), (0, 3), (4, 3)])
+@pytest.mark.parametrize(
+    ("batches", "imports"),
+    [
+        pytest.param(4, 0, marks=pytest.mark.slow),
+        pytest.param(0, 3, marks=pytest.mark.slow),
+        (4, 3),
+    ],
+)
 def test_each_wait_is_polled_by_its_own_request(batches: int, imports: int) -> None:
     ran = jobs.run(Case(batches, imports, gap=0.02, window=0.2))
     assert set(ran.requests) == {

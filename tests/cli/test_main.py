@@ -203,7 +203,7 @@ def test_sigterm_exits_quietly_and_restores_the_cursor(account: Simulator) -> No
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
 
 
-@pytest.mark.parametrize("command", ["batch", "dataset"])
+@pytest.mark.parametrize("command", ["batch", pytest.param("dataset", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_table_has_told_why_a_wait_failed(
     account: Simulator, command: str, sent: signal.Signals, code: int

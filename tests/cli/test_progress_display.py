@@ -53,6 +53,7 @@ def add(display: ProgressDisplay, news: Progress | StatusEvent) -> None:
 
 def bars(monkeypatch: pytest.MonkeyPatch, *news: Progress | StatusEvent) -> list[str]:
     """Show reports as bars, and return the lines of the last frame."""
+    monkeypatch.setattr(progress_display, "time", SimpleNamespace(monotonic=lambda: 100.0))
     screen = Screen(io.BytesIO(), "utf-8")
     monkeypatch.setattr(sys, "stderr", screen)
     display = BarDisplay()

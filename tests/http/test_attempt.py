@@ -763,7 +763,7 @@ async def sixty_requests(session: aiohttp.ClientSession, url: str, heads: list[b
 
 
 @pytest.mark.parametrize("call", [REQUEST, POST], ids=["GET", "POST"])
-@pytest.mark.parametrize("refused", [0, 1])
+@pytest.mark.parametrize("refused", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_the_rate_limit_holds_when_a_borrowed_pool_frees_at_once(
     call: Request, refused: int
 ) -> None:
