@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from prolific_async import PollPolicy, ProlificClient, RetryPolicy
 from prolific_async.simulator import AfterPolls, Simulator, simulator
+from tests.ports import reserved_port
 from tests.uvloops import SteadyUVLoop, UVLoop, install_uvloop
 from tests.virtual_time import SteadyLoop
 
@@ -110,11 +110,8 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def port() -> Iterator[int]:
     """A loopback port that is reserved for the test, and on which nothing listens."""
-    with socket.socket() as reserved:
-        # Sockets with this option may share the port, but the system gives it to no other.
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind(("127.0.0.1", 0))
-        yield reserved.getsockname()[1]
+    with reserved_port() as port:
+        yield port
 
 
 @pytest.fixture

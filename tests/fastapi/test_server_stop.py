@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, STDOUT, Process
@@ -24,6 +23,7 @@ from tests.conftest import QUICK_POLL
 from tests.fastapi.conftest import Make, endless
 from tests.fastapi.example.app import create_app
 from tests.fastapi.serving import PATIENCE, Browser, Connection, serving, until
+from tests.ports import reserved_port
 
 STREAMS = 3
 LONGEST_STOP = 15.0
@@ -42,24 +42,23 @@ GUNICORN = [
 @asynccontextmanager
 async def running(sim: Simulator, source: str, command: list[str]) -> AsyncIterator["Server"]:
     """Run a server in a session of its own, as a terminal does; kill that session at the end."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        *(part.format(port=port) for part in command),
-        env={**os.environ, "PROLIFIC_TOKEN": sim.token, "PROLIFIC_URL": sim.url},
-        cwd=Path(__file__).parents[2],
-        stdout=PIPE,
-        stderr=STDOUT,
-        start_new_session=True,
-    )
-    try:
-        yield Server(process, f"http://127.0.0.1:{port}")
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    with reserved_port() as port:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            *(part.format(port=port) for part in command),
+            env={**os.environ, "PROLIFIC_TOKEN": sim.token, "PROLIFIC_URL": sim.url},
+            cwd=Path(__file__).parents[2],
+            stdout=PIPE,
+            stderr=STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield Server(process, f"http://127.0.0.1:{port}")
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
 
 
 class Server:
