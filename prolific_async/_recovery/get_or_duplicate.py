@@ -109,27 +109,27 @@ class NamedCopies:
 
         """
         copy = self.named_copy(source_id, name, settle_seconds=settle_seconds, source=source)
-        self._heed_other_calls(copy, settle_seconds)
+        self._heed_other_calls(copy)
         try:
-            copy_id = await self._make(copy, settle_seconds)
+            copy_id = await self._make(copy)
             return copy.copy or await self._read(copy_id, copy.path)
         finally:
             copy.lost = None  # an error's traceback may hold this frame: a reference cycle
 
-    def _heed_other_calls(self, copy: NamedCopy, settle_seconds: float) -> None:
+    def _heed_other_calls(self, copy: NamedCopy) -> None:
         """Let other duplicates of this client that may make a copy of the name settle first."""
         now = asyncio.get_running_loop().time()
         latest = self._pending.latest_possible_run(copy.name, now)
-        if latest is not None and latest + settle_seconds > now:
+        if latest is not None and latest + copy.settle_seconds > now:
             copy.assume_sent(latest)
 
-    async def _make(self, copy: NamedCopy, settle_seconds: float) -> str:
+    async def _make(self, copy: NamedCopy) -> str:
         """Search and send in turns until the copy is found, and return its id."""
         sent = 0
         gap = self._poll.initial
         while (copy_id := await self._find(copy)) is None:
             if copy.may_send:  # a duplicate may have begun since, or take longer than expected
-                self._heed_other_calls(copy, settle_seconds)
+                self._heed_other_calls(copy)
             if not copy.may_send:
                 await self._sleep(min(gap, copy.settles_in))
                 gap = self._poll.next_gap(gap)

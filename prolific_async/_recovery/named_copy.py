@@ -48,6 +48,7 @@ class NamedCopy:
         made: The copy that ``send`` made, None if there is none.
         name: Name of the copy.
         path: Path of the duplicate.
+        settle_seconds: As given.
         lost: The error to raise if the caller gives up now: the latest duplicate may have run, or
             it made a copy that ``find`` has not returned yet. None otherwise.
 
@@ -66,7 +67,7 @@ class NamedCopy:
         self._source_id = source_id
         self.name = name
         self.path = path
-        self._settle_seconds = settle_seconds
+        self.settle_seconds = settle_seconds
         self._settled_at = -math.inf
         self._found = Copies()
         self.may_send = False
@@ -153,7 +154,7 @@ class NamedCopy:
 
     def _settle(self, since: float | None = None) -> None:
         if self.lost is not None:
-            self._settled_at = (_now() if since is None else since) + self._settle_seconds
+            self._settled_at = (_now() if since is None else since) + self.settle_seconds
 
 
 def _joined(made: Batch, found: Copies) -> Copies:
